@@ -1,1 +1,13 @@
-//! placeholder
+//! Jobwarden's domain: what may be cancelled and deleted, when, and why.
+//!
+//! Nothing here names an AWS SDK, reads a clock or looks at the environment: facts come through
+//! the [`ports`], and time is an argument.
+
+pub mod access;
+pub mod digest;
+pub mod execution;
+pub mod ids;
+pub mod operation;
+pub mod ports;
+pub mod retention;
+pub mod source_text;

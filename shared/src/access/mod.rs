@@ -1,0 +1,145 @@
+//! The access policy: Cedar decides who may do what, and says which policies decided and why.
+
+mod facts;
+mod policy;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use facts::{ExecutionFacts, Terms};
+pub use policy::AccessPolicy;
+
+use crate::operation::Operation;
+
+/// Who asks. Made only from what an authorizer verified, or by a sweep for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// Somebody who calls the API.
+    User(User),
+    /// A sweep at work.
+    Sweeper(Operation),
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => f.write_str(&user.id),
+            Self::Sweeper(operation) => write!(f, "sweeper {operation}"),
+        }
+    }
+}
+
+/// Somebody who calls the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The ARN, or issuer and subject of verified claims.
+    pub id: String,
+    /// The account it belongs to; empty for claims.
+    pub account: String,
+    /// Its groups.
+    pub groups: Vec<String>,
+}
+
+/// What may be done to an execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutionAction {
+    /// CancelJobExecution.
+    Cancel,
+    /// DeleteJobExecution.
+    Delete,
+}
+
+impl ExecutionAction {
+    /// AWS's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "CancelJobExecution",
+            Self::Delete => "DeleteJobExecution",
+        }
+    }
+}
+
+/// What may be done with sweeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepAction {
+    /// Start one.
+    Start {
+        /// Whether it only plans.
+        dry_run: bool,
+        /// Whether it names a plan that the breaker stopped.
+        releases_plan: bool,
+    },
+    /// Read its progress and report.
+    Read,
+}
+
+/// A policy that decided, in the operator's own words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DecidingPolicy {
+    /// Its `@id`.
+    pub id: String,
+    /// Its `@reason`.
+    pub reason: String,
+}
+
+/// What the access policy says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Permitted by these, forbidden by none, with no evaluation error.
+    Allow(Vec<DecidingPolicy>),
+    /// Refused.
+    Deny(Refusal),
+}
+
+/// Why the access policy refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// These policies forbid it.
+    Forbidden(Vec<DecidingPolicy>),
+    /// No policy permits it.
+    NoPermit,
+    /// A policy could not be evaluated, so nothing is allowed. Cedar itself would skip it,
+    /// and a skipped `forbid` would let through what it forbids.
+    EvaluationError(Vec<String>),
+}
+
+impl Refusal {
+    /// The refusal's code, one for each kind.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Forbidden(_) => "forbidden",
+            Self::NoPermit => "noPermit",
+            Self::EvaluationError(_) => "policyError",
+        }
+    }
+
+    /// The deciding policies' ids, or the code where no policy decided.
+    pub fn reason_key(&self) -> String {
+        match self {
+            Self::Forbidden(policies) => {
+                policies.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>().join("+")
+            }
+            Self::NoPermit | Self::EvaluationError(_) => self.code().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forbidden(policies) => {
+                f.write_str("refused by ")?;
+                for (index, policy) in policies.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { "; " };
+                    write!(f, "{separator}policy `{}`: {}", policy.id, policy.reason)?;
+                }
+                Ok(())
+            }
+            Self::NoPermit => f.write_str("no policy permits it"),
+            Self::EvaluationError(_) => {
+                f.write_str("the access policy could not be evaluated, so nothing is allowed; see the log")
+            }
+        }
+    }
+}

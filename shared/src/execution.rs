@@ -1,0 +1,231 @@
+//! Job executions and their jobs, in our words: what AWS reported, made unambiguous.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
+
+/// The status of a job execution; all eight that AWS documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// Waiting for its device. Nothing in AWS ever times it out.
+    Queued,
+    /// The device has taken it up.
+    InProgress,
+    /// The device reported success.
+    Succeeded,
+    /// The device reported failure; the job's retry configuration may queue another.
+    Failed,
+    /// It ran out of time; the job's retry configuration may queue another.
+    TimedOut,
+    /// The device refused it.
+    Rejected,
+    /// The thing left the job's target, or was deleted.
+    Removed,
+    /// Somebody cancelled it.
+    Canceled,
+}
+
+impl Status {
+    /// Every status, active ones first.
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::InProgress,
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Rejected,
+        Self::Removed,
+        Self::Canceled,
+    ];
+
+    /// AWS's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "QUEUED",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Rejected => "REJECTED",
+            Self::Removed => "REMOVED",
+            Self::Canceled => "CANCELED",
+        }
+    }
+
+    /// The status AWS names, if this version knows it.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Whether nothing more can happen to the execution. The reference of DeleteJobExecution
+    /// leaves TIMED_OUT out of its list; the lifecycle guide has it, and it is terminal.
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Queued | Self::InProgress => false,
+            Self::Succeeded
+            | Self::Failed
+            | Self::TimedOut
+            | Self::Rejected
+            | Self::Removed
+            | Self::Canceled => true,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What makes two reports speak of the same execution. The number alone does not: AWS may give
+/// a deleted execution's number to a new one, so the time of queueing belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// Its number within (job, thing).
+    pub execution_number: ExecutionNumber,
+    /// When it was queued, to the second: the precision every AWS report has.
+    pub queued_at: Timestamp,
+}
+
+impl Identity {
+    /// An identity, its time cut to the second.
+    pub fn new(execution_number: ExecutionNumber, queued_at: Timestamp) -> Self {
+        let queued_at = Timestamp::from_second(queued_at.as_second()).unwrap_or(queued_at);
+        Self { execution_number, queued_at }
+    }
+}
+
+/// One execution as a listing shows it: no version, no details.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionRow {
+    /// The thing it runs on.
+    pub thing_name: ThingName,
+    /// Its number within (job, thing).
+    pub execution_number: ExecutionNumber,
+    /// Its status.
+    pub status: Status,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// When the device took it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it last changed; of a terminal execution, when it ended.
+    pub last_updated_at: Timestamp,
+    /// How many retries came before it.
+    pub retry_attempt: i64,
+}
+
+impl ExecutionRow {
+    /// What it is recognised by.
+    pub fn identity(&self) -> Identity {
+        Identity::new(self.execution_number, self.queued_at)
+    }
+}
+
+/// A row that this version cannot judge, and therefore keeps.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableRow {
+    /// AWS reported a status that this version does not know.
+    #[error("unknown status `{0}`")]
+    UnknownStatus(String),
+    /// AWS left out a member that a judgement needs, or sent one that cannot be right.
+    #[error("missing or malformed `{0}`")]
+    Malformed(&'static str),
+}
+
+/// One execution as DescribeJobExecution shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Execution {
+    /// The job.
+    pub job_id: JobId,
+    /// What a listing would show of it.
+    #[serde(flatten)]
+    pub row: ExecutionRow,
+    /// Its version, for optimistic locking.
+    pub version_number: Version,
+    /// Whether its cancellation was forced.
+    pub force_canceled: bool,
+    /// What the device or a canceller left on it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub status_details: BTreeMap<String, String>,
+    /// Seconds until it times out by itself, where a timeout runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approximate_seconds_before_timed_out: Option<i64>,
+}
+
+/// A job as ListJobs shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobSummary {
+    /// Its name.
+    pub job_id: JobId,
+    /// When it was created. No execution of it is older.
+    pub created_at: Timestamp,
+}
+
+/// A job as DescribeJob shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// Its name.
+    pub job_id: JobId,
+    /// Its ARN, by which its tags are read.
+    pub arn: String,
+    /// The namespace of the service that manages it, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace_id: Option<NamespaceId>,
+    /// Whether it queues another execution when one fails or times out.
+    pub retries: bool,
+    /// Whether it takes in new members of its target groups.
+    pub continuous: bool,
+}
+
+/// A job and its tags: what the access policy may ask of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobFacts {
+    /// The job.
+    #[serde(flatten)]
+    pub job: Job,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn six_statuses_are_terminal_and_timed_out_is_one() {
+        let terminal = Status::ALL.into_iter().filter(|status| status.is_terminal()).count();
+        assert_eq!(terminal, 6);
+        assert!(Status::TimedOut.is_terminal());
+    }
+
+    #[test]
+    fn every_status_is_found_by_its_word_and_no_other_word_is() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        assert_eq!(Status::parse("PAUSED"), None);
+    }
+
+    #[test]
+    fn a_reused_number_is_another_execution() {
+        let number = ExecutionNumber::new(1);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_ne!(Identity::new(number, at(10)), Identity::new(number, at(11)));
+        let half = Timestamp::from_millisecond(10_500).unwrap();
+        assert_eq!(Identity::new(number, at(10)), Identity::new(number, half));
+    }
+}

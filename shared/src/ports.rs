@@ -1,0 +1,180 @@
+//! What the decisions need from the outside, in our words: AWS IoT Jobs, the queue, the clock.
+//!
+//! Reading, cancelling and deleting are separate traits because they are separate rights: a
+//! function whose role cannot cancel is not given the code that could.
+
+use std::error::Error as StdError;
+use std::future::Future;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
+use crate::ids::{ExecutionNumber, JobId, NamespaceId, StatusDetails, ThingName, Version};
+use std::collections::BTreeMap;
+
+/// Why something went wrong underneath; goes to the log, not to a client.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Whether a running execution may be hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Force {
+    /// Only a waiting execution is cancelled.
+    Never,
+    /// A running one too; its device loses access to it.
+    EvenInProgress,
+}
+
+/// Why a read gave nothing. A fact that could not be read is never taken for absent.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such job or execution.
+    #[error("{0}")]
+    NotFound(String),
+    /// The quota of the operation is used up for now.
+    #[error("AWS IoT throttled {operation}")]
+    Throttled {
+        /// The operation, in AWS's words.
+        operation: &'static str,
+        /// What AWS answered.
+        source: Cause,
+    },
+    /// A page's token is not good any more.
+    #[error("AWS IoT refused the token of a page")]
+    InvalidToken(#[source] Cause),
+    /// AWS answered what this version cannot read.
+    #[error("AWS IoT answered {operation} with something this version cannot read: {problem}")]
+    Unreadable {
+        /// The operation, in AWS's words.
+        operation: &'static str,
+        /// What it could not read.
+        problem: String,
+    },
+    /// AWS did not answer, or with an error of its own.
+    #[error("AWS IoT could not answer {operation}")]
+    Unavailable {
+        /// The operation, in AWS's words.
+        operation: &'static str,
+        /// What went wrong.
+        source: Cause,
+    },
+}
+
+/// Why a cancel or delete did not go through.
+#[derive(Debug, thiserror::Error)]
+pub enum MutationError {
+    /// There is no such execution.
+    #[error("{0}")]
+    NotFound(String),
+    /// The execution's status does not allow it.
+    #[error("{0}")]
+    InvalidState(String),
+    /// The execution has another version than the one decided on.
+    #[error("{0}")]
+    VersionConflict(String),
+    /// AWS finds the request malformed.
+    #[error("{0}")]
+    Invalid(String),
+    /// The quota of the operation is used up for now; nothing happened.
+    #[error("AWS IoT throttled the request")]
+    Throttled(#[source] Cause),
+    /// AWS refused this function's own role; nothing happened.
+    #[error("AWS refused this function's role")]
+    RoleRefused(#[source] Cause),
+    /// The answer was lost or was an error on AWS's side: the effect may have happened.
+    #[error("the outcome is unknown")]
+    Unknown(#[source] Cause),
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Where the next one begins, if there is one.
+    pub next_token: Option<String>,
+}
+
+/// A row of a listing of executions.
+pub type ListedExecution = Result<ExecutionRow, UnreadableRow>;
+
+/// A row of the listing of jobs.
+pub type ListedJob = Result<JobSummary, UnreadableRow>;
+
+/// Reading jobs and executions.
+pub trait ReadJobs: Send + Sync {
+    /// DescribeJobExecution: the numbered execution, or the thing's current one of the job.
+    fn describe_execution(
+        &self,
+        job: &JobId,
+        thing: &ThingName,
+        number: Option<ExecutionNumber>,
+    ) -> impl Future<Output = Result<Execution, ReadError>> + Send;
+
+    /// DescribeJob.
+    fn describe_job(&self, job: &JobId) -> impl Future<Output = Result<Job, ReadError>> + Send;
+
+    /// ListTagsForResource of a job, every page.
+    fn job_tags(&self, job: &Job) -> impl Future<Output = Result<BTreeMap<String, String>, ReadError>> + Send;
+
+    /// ListJobs, one page of at most 250.
+    fn list_jobs(
+        &self,
+        token: Option<&str>,
+    ) -> impl Future<Output = Result<Page<ListedJob>, ReadError>> + Send;
+
+    /// ListJobExecutionsForJob, one page of at most 250.
+    fn list_executions(
+        &self,
+        job: &JobId,
+        status: Option<Status>,
+        token: Option<&str>,
+    ) -> impl Future<Output = Result<Page<ListedExecution>, ReadError>> + Send;
+}
+
+/// What CancelJobExecution is sent. The version is not optional: every cancel is pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancel {
+    /// The job.
+    pub job_id: JobId,
+    /// The thing, whose current execution of the job is meant.
+    pub thing_name: ThingName,
+    /// The version that was decided on.
+    pub expected_version: Version,
+    /// Whether a running execution may be hit.
+    pub force: Force,
+    /// What to leave on the execution; `None` leaves it as it is.
+    pub status_details: Option<StatusDetails>,
+}
+
+/// What DeleteJobExecution is sent. There is no force: no code of this product can send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delete {
+    /// The job.
+    pub job_id: JobId,
+    /// The thing.
+    pub thing_name: ThingName,
+    /// Which execution.
+    pub execution_number: ExecutionNumber,
+    /// The namespace the caller named.
+    pub namespace_id: Option<NamespaceId>,
+}
+
+/// The right to cancel.
+pub trait CancelExecutions: Send + Sync {
+    /// CancelJobExecution, sent once: a retry would be a blind resend.
+    fn cancel(&self, cancel: &Cancel) -> impl Future<Output = Result<(), MutationError>> + Send;
+}
+
+/// The right to delete.
+pub trait DeleteExecutions: Send + Sync {
+    /// DeleteJobExecution, sent once and never with force.
+    fn delete(&self, delete: &Delete) -> impl Future<Output = Result<(), MutationError>> + Send;
+}
+
+/// The time of day.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}

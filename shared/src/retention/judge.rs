@@ -1,0 +1,256 @@
+//! Judging one execution: due under which rule since when, or kept for which reason.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Limit, Retention, Rule};
+use crate::execution::{ExecutionRow, Status};
+use crate::ids::JobId;
+use crate::operation::Operation;
+
+/// Why something is due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Due {
+    /// The rule's name.
+    pub rule: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Why an execution stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KeepReason {
+    /// It is active, and the sweep deletes only what has ended.
+    Active,
+    /// It is running, and the sweep cancels only what waits.
+    Running,
+    /// It has ended, and there is nothing to cancel.
+    Ended,
+    /// Its rule says never.
+    Never,
+    /// It is not old enough yet.
+    NotYet,
+    /// Its time lies in the future of the sweep; clocks disagree, so it waits.
+    FutureTimestamp,
+}
+
+impl KeepReason {
+    /// Its name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Running => "running",
+            Self::Ended => "ended",
+            Self::Never => "never",
+            Self::NotYet => "notYet",
+            Self::FutureTimestamp => "futureTimestamp",
+        }
+    }
+}
+
+/// What the rules say of one execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is due.
+    Due(Due),
+    /// It stays, as the named rule has it.
+    Keep {
+        /// Why.
+        reason: KeepReason,
+        /// The rule that matched.
+        rule: String,
+    },
+}
+
+impl Retention {
+    /// The rule that decides for a job: the first whose patterns match, or the default.
+    pub fn rule_for(&self, job: &JobId) -> &Rule {
+        self.rules.iter().find(|rule| rule.matches(job)).unwrap_or(&self.default)
+    }
+
+    /// Judges one execution at `now`. Pure: the same facts give the same verdict.
+    pub fn judge(&self, operation: Operation, now: Timestamp, job: &JobId, row: &ExecutionRow) -> Verdict {
+        self.rule_for(job).judge(operation, now, row)
+    }
+}
+
+impl Rule {
+    fn matches(&self, job: &JobId) -> bool {
+        self.job_ids.iter().any(|pattern| pattern.matches(job.as_str()))
+    }
+
+    fn judge(&self, operation: Operation, now: Timestamp, row: &ExecutionRow) -> Verdict {
+        let keep = |reason| Verdict::Keep { reason, rule: self.name.clone() };
+        let (limit, from) = match self.limit(operation, row) {
+            Ok(found) => found,
+            Err(reason) => return keep(reason),
+        };
+        // Every time that AWS reports counts: one in the future means that clocks disagree.
+        if from > now || row.queued_at > now || row.last_updated_at > now {
+            return keep(KeepReason::FutureTimestamp);
+        }
+        match limit {
+            Limit::Never => keep(KeepReason::Never),
+            Limit::After(duration) => match from.checked_add(duration) {
+                Ok(since) if since <= now => Verdict::Due(Due { rule: self.name.clone(), since }),
+                Ok(_) | Err(_) => keep(KeepReason::NotYet),
+            },
+        }
+    }
+
+    /// The limit for this execution and the time it counts from.
+    fn limit(&self, operation: Operation, row: &ExecutionRow) -> Result<(Limit, Timestamp), KeepReason> {
+        match (operation, row.status) {
+            (Operation::DeleteExpired, Status::Queued | Status::InProgress) => Err(KeepReason::Active),
+            (
+                Operation::DeleteExpired,
+                Status::Succeeded
+                | Status::Failed
+                | Status::TimedOut
+                | Status::Rejected
+                | Status::Removed
+                | Status::Canceled,
+            ) => {
+                // The parser lets no rule pass that leaves a terminal status out.
+                let limit = self.delete_after.get(&row.status).copied().unwrap_or(Limit::Never);
+                Ok((limit, row.last_updated_at))
+            }
+            (Operation::CancelStale, Status::Queued) => Ok((self.cancel_after, row.queued_at)),
+            (Operation::CancelStale, Status::InProgress) => Err(KeepReason::Running),
+            (
+                Operation::CancelStale,
+                Status::Succeeded
+                | Status::Failed
+                | Status::TimedOut
+                | Status::Rejected
+                | Status::Removed
+                | Status::Canceled,
+            ) => Err(KeepReason::Ended),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::{ExecutionNumber, ThingName};
+
+    const DAY: i64 = 86_400;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn row(status: Status, queued: i64, updated: i64) -> ExecutionRow {
+        ExecutionRow {
+            thing_name: ThingName::parse("t").unwrap(),
+            execution_number: ExecutionNumber::new(1),
+            status,
+            queued_at: at(queued),
+            started_at: None,
+            last_updated_at: at(updated),
+            retry_attempt: 0,
+        }
+    }
+
+    fn judge(operation: Operation, now: i64, job: &str, row: &ExecutionRow) -> Verdict {
+        Retention::shipped().unwrap().judge(operation, at(now), &JobId::parse(job).unwrap(), row)
+    }
+
+    fn kept(verdict: Verdict) -> KeepReason {
+        match verdict {
+            Verdict::Keep { reason, .. } => reason,
+            Verdict::Due(due) => panic!("due: {due:?}"),
+        }
+    }
+
+    #[test]
+    fn a_finished_execution_is_due_on_the_second_its_retention_ends_and_not_before() {
+        let done = row(Status::Succeeded, 0, 5);
+        let last = judge(Operation::DeleteExpired, 5 + 30 * DAY - 1, "job", &done);
+        assert_eq!(kept(last), KeepReason::NotYet);
+        let due = judge(Operation::DeleteExpired, 5 + 30 * DAY, "job", &done);
+        assert_eq!(due, Verdict::Due(Due { rule: "default".into(), since: at(5 + 30 * DAY) }));
+    }
+
+    #[test]
+    fn each_status_has_its_own_limit() {
+        for (status, days) in [(Status::Failed, 90), (Status::TimedOut, 90), (Status::Canceled, 30)] {
+            let done = row(status, 0, 0);
+            assert_eq!(kept(judge(Operation::DeleteExpired, days * DAY - 1, "job", &done)), KeepReason::NotYet);
+            assert!(matches!(judge(Operation::DeleteExpired, days * DAY, "job", &done), Verdict::Due(_)));
+        }
+    }
+
+    #[test]
+    fn an_active_execution_is_never_due_for_deletion() {
+        for status in [Status::Queued, Status::InProgress] {
+            let verdict = judge(Operation::DeleteExpired, 10_000 * DAY, "job", &row(status, 0, 0));
+            assert_eq!(kept(verdict), KeepReason::Active);
+        }
+    }
+
+    #[test]
+    fn only_what_waits_is_due_for_cancelling() {
+        let now = 60 * DAY;
+        assert!(matches!(judge(Operation::CancelStale, now, "job", &row(Status::Queued, 0, 0)), Verdict::Due(_)));
+        let running = row(Status::InProgress, 0, 0);
+        assert_eq!(kept(judge(Operation::CancelStale, now, "job", &running)), KeepReason::Running);
+        let ended = row(Status::Failed, 0, 0);
+        assert_eq!(kept(judge(Operation::CancelStale, now, "job", &ended)), KeepReason::Ended);
+    }
+
+    #[test]
+    fn a_waiting_execution_ages_from_when_it_was_queued() {
+        let touched_lately = row(Status::Queued, 0, 59 * DAY);
+        assert!(matches!(judge(Operation::CancelStale, 60 * DAY, "job", &touched_lately), Verdict::Due(_)));
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides() {
+        let old = row(Status::Succeeded, 0, 0);
+        let verdict = judge(Operation::DeleteExpired, 1000 * DAY, "keep-me", &old);
+        assert_eq!(verdict, Verdict::Keep { reason: KeepReason::Never, rule: "keep".into() });
+    }
+
+    #[test]
+    fn a_timestamp_in_the_future_defers() {
+        let verdict = judge(Operation::DeleteExpired, 100, "job", &row(Status::Succeeded, 0, 101));
+        assert_eq!(kept(verdict), KeepReason::FutureTimestamp);
+        let verdict = judge(Operation::DeleteExpired, 90 * DAY, "job", &row(Status::Succeeded, 91 * DAY, 0));
+        assert_eq!(kept(verdict), KeepReason::FutureTimestamp);
+    }
+
+    #[test]
+    fn nothing_younger_than_the_shortest_limit_can_be_due() {
+        let rules = Retention::shipped().unwrap();
+        assert_eq!(rules.shortest(Operation::DeleteExpired), Some(SignedDuration::from_hours(30 * 24)));
+        assert_eq!(rules.shortest(Operation::CancelStale), Some(SignedDuration::from_hours(60 * 24)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_due_stays_due_and_is_older_than_the_shortest_limit(
+            status in proptest::sample::select(Status::ALL.to_vec()),
+            queued in 0..200 * DAY,
+            ran in 0..50 * DAY,
+            now in 0..400 * DAY,
+            later in 0..100 * DAY,
+        ) {
+            for operation in Operation::ALL {
+                let row = row(status, queued, queued + ran);
+                if let Verdict::Due(due) = judge(operation, now, "job", &row) {
+                    let shortest = Retention::shipped().unwrap().shortest(operation).unwrap();
+                    prop_assert!(due.since <= at(now));
+                    prop_assert!(at(now).duration_since(at(queued)) >= shortest);
+                    prop_assert!(matches!(judge(operation, now + later, "job", &row), Verdict::Due(_)));
+                }
+            }
+        }
+    }
+}

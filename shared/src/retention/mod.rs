@@ -1,0 +1,91 @@
+//! Retention rules: when an execution is due, and under which rule.
+
+mod judge;
+mod parse;
+mod pattern;
+
+pub use judge::{Due, KeepReason, Verdict};
+pub use pattern::Pattern;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+use jiff::SignedDuration;
+
+use crate::execution::Status;
+use crate::operation::Operation;
+
+const SHIPPED: &str = include_str!("../../../policies/retention.toml");
+
+/// How long something may stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Due when it is this old. INVARIANT: an hour to ten years.
+    After(SignedDuration),
+    /// Never due.
+    Never,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    name: String,
+    job_ids: Vec<Pattern>,
+    /// INVARIANT: names every terminal status.
+    delete_after: BTreeMap<Status, Limit>,
+    cancel_after: Limit,
+}
+
+/// All rules, validated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    rules: Vec<Rule>,
+    default: Rule,
+    max_actions: NonZeroU64,
+    digest: String,
+}
+
+impl Retention {
+    /// The rules compiled in.
+    ///
+    /// # Errors
+    /// As [`Retention::parse`]; a test holds that the shipped file has no problem.
+    pub fn shipped() -> Result<Self, crate::source_text::Problems> {
+        Self::parse("policies/retention.toml", SHIPPED)
+    }
+
+    /// The most executions that one sweep may act on.
+    pub fn max_actions(&self) -> NonZeroU64 {
+        self.max_actions
+    }
+
+    /// What tells one set of rules from another, in every report and archive record.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The shortest limit that any rule has for `operation`: nothing younger can be due.
+    /// `None` when no rule ever makes anything due.
+    pub fn shortest(&self, operation: Operation) -> Option<SignedDuration> {
+        let limits = self.rules.iter().chain([&self.default]).flat_map(|rule| rule.limits(operation));
+        limits.filter_map(Limit::duration).min()
+    }
+}
+
+impl Rule {
+    fn limits(&self, operation: Operation) -> Vec<Limit> {
+        match operation {
+            Operation::DeleteExpired => self.delete_after.values().copied().collect(),
+            Operation::CancelStale => vec![self.cancel_after],
+        }
+    }
+}
+
+impl Limit {
+    fn duration(self) -> Option<SignedDuration> {
+        match self {
+            Self::After(duration) => Some(duration),
+            Self::Never => None,
+        }
+    }
+}

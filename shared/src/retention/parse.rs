@@ -1,0 +1,375 @@
+//! Reading `retention.toml`: everything that is wrong is reported at once, with its line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
+use std::ops::Range;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Limit, Pattern, Retention, Rule};
+use crate::digest;
+use crate::execution::Status;
+use crate::source_text::{Problem, Problems, line_of};
+
+const FLOOR: SignedDuration = SignedDuration::from_hours(1);
+const CEILING: SignedDuration = SignedDuration::from_hours(24 * 3650);
+
+impl Retention {
+    /// Parses and validates rules.
+    ///
+    /// # Errors
+    /// Every problem found, with its line and the remedy.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
+        let mut reader = Reader { file, text, problems: Vec::new() };
+        let parsed = DeTable::parse(text).map_err(|error| {
+            let line = error.span().map(|span| line_of(text, span.start));
+            Problem { file: file.to_owned(), line, message: error.message().to_owned() }
+        })?;
+        let draft = reader.retention(parsed.get_ref());
+        Problems::none_or(reader.problems)?;
+        // A draft is missing only where a problem was reported.
+        draft.ok_or_else(|| {
+            let message = "cannot be read".to_owned();
+            Problem { file: file.to_owned(), line: None, message }.into()
+        })
+    }
+}
+
+struct Reader<'t> {
+    file: &'t str,
+    text: &'t str,
+    problems: Vec<Problem>,
+}
+
+type Table<'i> = DeTable<'i>;
+type Value<'i> = Spanned<DeValue<'i>>;
+
+impl Reader<'_> {
+    fn report(&mut self, span: &Range<usize>, message: impl Into<String>) {
+        let line = Some(line_of(self.text, span.start));
+        self.problems.push(Problem { file: self.file.to_owned(), line, message: message.into() });
+    }
+
+    fn report_missing(&mut self, message: impl Into<String>) {
+        self.problems.push(Problem { file: self.file.to_owned(), line: None, message: message.into() });
+    }
+
+    fn known_keys(&mut self, table: &Table<'_>, place: &str, known: &[&str]) {
+        for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
+            let message =
+                format!("unknown key `{}` in {place}; it takes {}", key.get_ref(), known.join(", "));
+            self.report(&key.span(), message);
+        }
+    }
+
+    fn table<'v, 'i>(&mut self, value: &'v Value<'i>, what: &str) -> Option<&'v Table<'i>> {
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            self.report(&value.span(), format!("{what} must be a table, not a {}", value.get_ref().type_str()));
+        }
+        table
+    }
+
+    fn retention(&mut self, root: &Table<'_>) -> Option<Retention> {
+        self.known_keys(root, "the file", &["breaker", "rule", "default"]);
+        let max_actions = match root.get("breaker") {
+            Some(value) => self.breaker(value),
+            None => {
+                self.report_missing("needs [breaker] with max_actions, the most that one sweep may act on");
+                None
+            }
+        };
+        let rules = root.get("rule").map_or(Some(Vec::new()), |value| self.rules(value));
+        let default = match root.get("default") {
+            Some(value) => self.table(value, "[default]").and_then(|table| self.default(table, &value.span())),
+            None => {
+                self.report_missing("needs [default]: what happens where no rule matches must be said");
+                None
+            }
+        };
+        let digest = digest::of([self.text]);
+        Some(Retention { rules: rules?, default: default?, max_actions: max_actions?, digest })
+    }
+
+    fn breaker(&mut self, value: &Value<'_>) -> Option<NonZeroU64> {
+        let table = self.table(value, "[breaker]")?;
+        self.known_keys(table, "[breaker]", &["max_actions"]);
+        let Some(limit) = table.get("max_actions") else {
+            self.report(&value.span(), "[breaker] needs max_actions, the most that one sweep may act on");
+            return None;
+        };
+        let number = limit.get_ref().as_integer().and_then(|number| number.as_str().parse::<NonZeroU64>().ok());
+        if number.is_none() {
+            let message = "max_actions must be a whole number of at least 1; zero would not mean unlimited, \
+                           and to stop sweeps, switch their schedules off";
+            self.report(&limit.span(), message);
+        }
+        number
+    }
+
+    fn rules(&mut self, value: &Value<'_>) -> Option<Vec<Rule>> {
+        let Some(array) = value.get_ref().as_array() else {
+            self.report(&value.span(), "a rule is written [[rule]], with two brackets");
+            return None;
+        };
+        let mut names = BTreeSet::new();
+        let mut rules = Vec::new();
+        for value in array.iter() {
+            let rule = self.table(value, "[[rule]]").and_then(|table| self.rule(table, &value.span()));
+            if let Some(rule) = rule {
+                if rule.name == "default" || !names.insert(rule.name.clone()) {
+                    let message = format!("the name `{}` is taken; give each rule its own", rule.name);
+                    self.report(&value.span(), message);
+                }
+                rules.push(rule);
+            }
+        }
+        Some(rules)
+    }
+
+    fn rule(&mut self, table: &Table<'_>, span: &Range<usize>) -> Option<Rule> {
+        self.known_keys(table, "a rule", &["name", "job_ids", "delete_after", "cancel_after", "archive"]);
+        let name = match table.get("name").map(|value| (value, value.get_ref().as_str())) {
+            Some((_, Some(name))) if !name.trim().is_empty() => Some(name.to_owned()),
+            Some((value, _)) => {
+                self.report(&value.span(), "name must be a text");
+                None
+            }
+            None => {
+                self.report(span, "a rule needs a name, which reports and archive records will carry");
+                None
+            }
+        };
+        let place = name.as_ref().map_or("a rule".to_owned(), |name| format!("rule `{name}`"));
+        let job_ids = self.job_ids(table, &place, span);
+        let rest = self.terms(table, &place, span);
+        let (delete_after, cancel_after) = rest?;
+        Some(Rule { name: name?, job_ids: job_ids?, delete_after, cancel_after })
+    }
+
+    fn default(&mut self, table: &Table<'_>, span: &Range<usize>) -> Option<Rule> {
+        self.known_keys(table, "[default]", &["delete_after", "cancel_after", "archive"]);
+        let (delete_after, cancel_after) = self.terms(table, "[default]", span)?;
+        Some(Rule { name: "default".to_owned(), job_ids: Vec::new(), delete_after, cancel_after })
+    }
+
+    fn job_ids(&mut self, table: &Table<'_>, place: &str, span: &Range<usize>) -> Option<Vec<Pattern>> {
+        let Some(value) = table.get("job_ids") else {
+            self.report(span, format!("{place} needs job_ids, a list of patterns such as \"fw-*\""));
+            return None;
+        };
+        let items = value.get_ref().as_array().filter(|items| !items.is_empty());
+        let Some(items) = items else {
+            self.report(&value.span(), format!("job_ids of {place} must be a list with at least one pattern"));
+            return None;
+        };
+        let mut patterns = Vec::new();
+        for item in items.iter() {
+            match item.get_ref().as_str().map(Pattern::parse) {
+                Some(Ok(pattern)) => patterns.push(pattern),
+                Some(Err(message)) => self.report(&item.span(), format!("job_ids of {place}: {message}")),
+                None => self.report(&item.span(), format!("job_ids of {place} must hold texts")),
+            }
+        }
+        (patterns.len() == items.len()).then_some(patterns)
+    }
+
+    /// What rules and the default have in common.
+    fn terms(
+        &mut self,
+        table: &Table<'_>,
+        place: &str,
+        span: &Range<usize>,
+    ) -> Option<(BTreeMap<Status, Limit>, Limit)> {
+        let terminal: Vec<_> = Status::ALL.into_iter().filter(|status| status.is_terminal()).collect();
+        let delete_after = self.limits(table, "delete_after", place, span, &terminal);
+        let cancel_after = match table.get("cancel_after") {
+            None => Some(BTreeMap::new()),
+            Some(_) => self.limits(table, "cancel_after", place, span, &[Status::Queued]),
+        };
+        self.archive(table, place, span);
+        // Without cancel_after nothing is cancelled: absent never means now.
+        let cancel_after = cancel_after?.get(&Status::Queued).copied().unwrap_or(Limit::Never);
+        Some((delete_after?, cancel_after))
+    }
+
+    fn limits(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        place: &str,
+        span: &Range<usize>,
+        statuses: &[Status],
+    ) -> Option<BTreeMap<Status, Limit>> {
+        let Some(value) = table.get(key) else {
+            self.report(span, format!("{place} needs {key}"));
+            return None;
+        };
+        let limits = self.table(value, &format!("{key} of {place}"))?;
+        let known: Vec<_> = statuses.iter().map(|status| status.as_str()).collect();
+        self.known_keys(limits, &format!("{key} of {place}"), &known);
+        let mut found = BTreeMap::new();
+        for status in statuses {
+            match limits.get(status.as_str()) {
+                Some(limit) => {
+                    let name = format!("{key}.{status} of {place}");
+                    if let Some(limit) = self.limit(limit, &name) {
+                        found.insert(*status, limit);
+                    }
+                }
+                None => {
+                    let message = format!("{key} of {place} leaves out {status}; give it a duration or \"never\"");
+                    self.report(&value.span(), message);
+                }
+            }
+        }
+        (found.len() == statuses.len()).then_some(found)
+    }
+
+    fn limit(&mut self, value: &Value<'_>, name: &str) -> Option<Limit> {
+        let Some(input) = value.get_ref().as_str() else {
+            self.report(&value.span(), format!("{name} must be a text such as \"90d\", \"36h\" or \"never\""));
+            return None;
+        };
+        if input == "never" {
+            return Some(Limit::Never);
+        }
+        match duration(input) {
+            Ok(duration) => Some(Limit::After(duration)),
+            Err(problem) => {
+                self.report(&value.span(), format!("{name} is `{input}`: {problem}"));
+                None
+            }
+        }
+    }
+
+    fn archive(&mut self, table: &Table<'_>, place: &str, span: &Range<usize>) {
+        let given = table.get("archive");
+        if given.and_then(|value| value.get_ref().as_str()) != Some("summary") {
+            let span = given.map_or(span.clone(), Spanned::span);
+            self.report(&span, format!("archive of {place} must be \"summary\""));
+        }
+    }
+}
+
+fn duration(input: &str) -> Result<SignedDuration, String> {
+    let usage = "write days and hours, such as \"90d\" or \"1d 12h\", or \"never\"";
+    let span: Span = input.parse().map_err(|_| usage.to_owned())?;
+    if span.get_years() != 0 || span.get_months() != 0 {
+        return Err(format!("months and years have no fixed length; {usage}"));
+    }
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| usage.to_owned())?;
+    if duration < FLOOR {
+        return Err("the least is one hour (1h)".to_owned());
+    }
+    if duration > CEILING {
+        return Err("the most is ten years (3650d); write \"never\" to keep for ever".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FINE: &str = r#"[breaker]
+max_actions = 5
+[[rule]]
+name = "fw"
+job_ids = ["fw-*"]
+delete_after = { SUCCEEDED = "7d", FAILED = "never", TIMED_OUT = "1d 12h", REJECTED = "36h", REMOVED = "1h", CANCELED = "2w" }
+archive = "summary"
+[default]
+delete_after = { SUCCEEDED = "7d", FAILED = "7d", TIMED_OUT = "7d", REJECTED = "7d", REMOVED = "7d", CANCELED = "7d" }
+archive = "summary"
+"#;
+
+    /// The problems of `FINE` with one text replaced.
+    fn problems(from: &str, to: &str) -> String {
+        assert!(FINE.contains(from));
+        Retention::parse("r.toml", &FINE.replacen(from, to, 1)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_shipped_rules_have_no_problem() {
+        Retention::shipped().unwrap();
+    }
+
+    #[test]
+    fn a_rule_without_cancel_after_cancels_nothing() {
+        let rules = Retention::parse("r.toml", FINE).unwrap();
+        assert_eq!(rules.default.cancel_after, Limit::Never);
+        assert_eq!(rules.max_actions().get(), 5);
+    }
+
+    #[test]
+    fn an_omitted_status_is_an_error() {
+        assert_eq!(
+            problems(r#"TIMED_OUT = "1d 12h", "#, ""),
+            "r.toml:6: delete_after of rule `fw` leaves out TIMED_OUT; give it a duration or \"never\""
+        );
+    }
+
+    #[test]
+    fn zero_is_an_error_and_so_is_anything_under_the_floor() {
+        for short in ["0d", "0h", "59m", "-7d", "-7d 1h"] {
+            let problems = problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{short}\""));
+            assert!(problems.contains("the least is one hour"), "{short}: {problems}");
+        }
+    }
+
+    #[test]
+    fn a_zero_breaker_is_an_error_and_not_off() {
+        for bad in ["0", "-1", "1.5", "\"5\"", "true"] {
+            let problems = problems("max_actions = 5", &format!("max_actions = {bad}"));
+            assert!(problems.starts_with("r.toml:2: max_actions must be a whole number"), "{problems}");
+        }
+    }
+
+    #[test]
+    fn durations_that_have_no_fixed_length_or_no_unit_are_errors() {
+        for bad in ["1mo", "1y", "30", "soon", ""] {
+            problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{bad}\""));
+        }
+        assert!(problems(r#"SUCCEEDED = "7d""#, "SUCCEEDED = 7").contains("must be a text"));
+        assert!(problems(r#"SUCCEEDED = "7d""#, r#"SUCCEEDED = "3651d""#).contains("the most is ten years"));
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once_with_its_line() {
+        let text = FINE.replace("max_actions = 5", "max_action = 5").replace("fw-*", "fw.*").replace(
+            "[default]",
+            "[[rule]]\nname = \"fw\"\njob_ids = [\"x\"]\ncolour = \"red\"\n[default]\nkeep = 1",
+        );
+        let problems = Retention::parse("r.toml", &text).unwrap_err().to_string();
+        for expected in [
+            "r.toml:1: [breaker] needs max_actions",
+            "r.toml:2: unknown key `max_action`",
+            "r.toml:5: job_ids of rule `fw`: `fw.*` can match no job id",
+            "r.toml:8: rule `fw` needs delete_after",
+            "r.toml:11: unknown key `colour`",
+            "r.toml:13: unknown key `keep`",
+        ] {
+            assert!(problems.contains(expected), "{expected} in {problems}");
+        }
+    }
+
+    #[test]
+    fn a_missing_default_and_a_missing_breaker_are_errors() {
+        let problems = Retention::parse("r.toml", "").unwrap_err().to_string();
+        assert!(problems.contains("needs [breaker]") && problems.contains("needs [default]"), "{problems}");
+    }
+
+    #[test]
+    fn broken_toml_names_its_line() {
+        assert!(problems("[default]", "[default").starts_with("r.toml:8: "));
+    }
+
+    #[test]
+    fn two_rules_may_not_share_a_name() {
+        let second = "[[rule]]\nname = \"fw\"\njob_ids = [\"*\"]\narchive = \"summary\"\ndelete_after = { SUCCEEDED = \"7d\", FAILED = \"7d\", TIMED_OUT = \"7d\", REJECTED = \"7d\", REMOVED = \"7d\", CANCELED = \"7d\" }\n[default]";
+        assert_eq!(problems("[default]", second), "r.toml:8: the name `fw` is taken; give each rule its own");
+    }
+}
