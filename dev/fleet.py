@@ -15,7 +15,6 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-import boto3
 import botocore.config
 
 # The retention rules the product ships, in days; written a second time on purpose, as a check on them.
@@ -104,9 +103,7 @@ class Fleet:
         return [
             e
             for e in self.executions
-            if e.status == "QUEUED"
-            and not self.jobs[e.job].kept_forever
-            and e.queued_days >= CANCEL_QUEUED_AFTER_DAYS
+            if e.status == "QUEUED" and not self.jobs[e.job].kept_forever and e.queued_days >= CANCEL_QUEUED_AFTER_DAYS
         ]
 
     def cancelable(self) -> list[Execution]:
@@ -160,20 +157,33 @@ def story(pumps: int = 96) -> tuple[list[str], list[Plan]]:
         Plan(
             Job("firmware-1-4-0", 97, "first rollout; ten pumps were never switched on", timeout_minutes=120),
             {
-                **{t: queued for t in offline},
-                **rollout(online, ("SUCCEEDED", 96.5), failed=(6, ("FAILED", 96.0)), rejected=(4, ("REJECTED", 96.5)),
-                          timed_out=(3, ("TIMED_OUT", 95.5)), canceled=(3, ("CANCELED", 95.5))),
+                **dict.fromkeys(offline, queued),
+                **rollout(
+                    online,
+                    ("SUCCEEDED", 96.5),
+                    failed=(6, ("FAILED", 96.0)),
+                    rejected=(4, ("REJECTED", 96.5)),
+                    timed_out=(3, ("TIMED_OUT", 95.5)),
+                    canceled=(3, ("CANCELED", 95.5)),
+                ),
             },
         ),
         Plan(
             Job("legal-hold-2207", 92, "evidence of a recall; held", hold=True),
-            {**{t: queued for t in offline[:2]},
-             **rollout(online[:24], ("SUCCEEDED", 91.5), failed=(4, ("FAILED", 91.5)))},
+            {
+                **dict.fromkeys(offline[:2], queued),
+                **rollout(online[:24], ("SUCCEEDED", 91.5), failed=(4, ("FAILED", 91.5))),
+            },
         ),
         Plan(
             Job("gateway-config", 88, "continuous: every gateway that joins its group gets it", continuous=True),
-            {**{t: ("SUCCEEDED", 87.0) for t in gateways[:8]}, gateways[8]: ("FAILED", 87.0),
-             gateways[9]: ("REMOVED", 60.5), gateways[10]: queued, gateways[11]: ("IN_PROGRESS", 87.0)},
+            {
+                **dict.fromkeys(gateways[:8], ("SUCCEEDED", 87.0)),
+                gateways[8]: ("FAILED", 87.0),
+                gateways[9]: ("REMOVED", 60.5),
+                gateways[10]: queued,
+                gateways[11]: ("IN_PROGRESS", 87.0),
+            },
             group="gateways",
             rejoined={gateways[0]: (20.0, ("SUCCEEDED", 19.5)), gateways[1]: (20.0, ("FAILED", 19.5))},
         ),
@@ -183,17 +193,27 @@ def story(pumps: int = 96) -> tuple[list[str], list[Plan]]:
         ),
         Plan(
             Job("rotate-certificates", 70, "retries failures by itself", retries=2),
-            {**{t: queued for t in offline}, **{t: ("IN_PROGRESS", 70.0) for t in crashed},
-             **rollout(online, ("SUCCEEDED", 69.5), failed=(5, ("FAILED", 69.5)), canceled=(4, ("CANCELED", 69.0)))},
+            {
+                **dict.fromkeys(offline, queued),
+                **dict.fromkeys(crashed, ("IN_PROGRESS", 70.0)),
+                **rollout(online, ("SUCCEEDED", 69.5), failed=(5, ("FAILED", 69.5)), canceled=(4, ("CANCELED", 69.0))),
+            },
         ),
         Plan(
-            Job("greengrass-core-2-9", 55, "belongs to another service, by its namespace", namespace="aws-gg-deployments"),
-            {t: ("SUCCEEDED", 54.5) for t in online[:6]},
+            Job(
+                "greengrass-core-2-9",
+                55,
+                "belongs to another service, by its namespace",
+                namespace="aws-gg-deployments",
+            ),
+            dict.fromkeys(online[:6], ("SUCCEEDED", 54.5)),
         ),
         Plan(
             Job("firmware-1-5-0", 40, "second rollout; still waiting for what is off"),
-            {**{t: queued for t in offline[:6]},
-             **rollout(online, ("SUCCEEDED", 39.5), failed=(8, ("FAILED", 39.0)), rejected=(3, ("REJECTED", 39.5)))},
+            {
+                **dict.fromkeys(offline[:6], queued),
+                **rollout(online, ("SUCCEEDED", 39.5), failed=(8, ("FAILED", 39.0)), rejected=(3, ("REJECTED", 39.5))),
+            },
         ),
         Plan(
             Job("collect-logs", 20, "recent, all done"),
@@ -222,21 +242,13 @@ def expected(things: list[str], plans: list[Plan]) -> Fleet:
 class Storyteller:
     """Carries the story out against an endpoint whose clock it may move."""
 
-    def __init__(
-        self,
-        endpoint_url: str,
-        region: str,
-        set_time_offset: Callable[[str], object],
-        progress: Callable[[str], None] = lambda line: None,
-        credentials: dict[str, str] | None = None,
-    ) -> None:
-        session = boto3.Session(region_name=region, **(credentials or {}))
+    def __init__(self, stack, progress: Callable[[str], None] = lambda line: None) -> None:
         config = botocore.config.Config(
             max_pool_connections=WORKERS, retries={"max_attempts": 3}, parameter_validation=False
         )
-        self.iot = session.client("iot", endpoint_url=endpoint_url, config=config)
-        self.devices = session.client("iot-jobs-data", endpoint_url=endpoint_url, config=config)
-        self.set_time_offset = set_time_offset
+        self.iot = stack.client("iot", config=config)
+        self.devices = stack.client("iot-jobs-data", config=config)
+        self.set_time_offset = stack.set_time_offset
         self.progress = progress
 
     def tell(self, things: list[str], plans: list[Plan]) -> Fleet:
@@ -279,13 +291,19 @@ class Storyteller:
             elif status == "REMOVED":
                 yield day, lambda group=group: self._leave(plan, group)
             elif status == "CANCELED":
-                yield day, lambda group=group: self._each(
-                    group, lambda t: self.iot.cancel_job_execution(jobId=job, thingName=t)
+                yield (
+                    day,
+                    lambda group=group: self._each(
+                        group, lambda t: self.iot.cancel_job_execution(jobId=job, thingName=t)
+                    ),
                 )
             elif status == "IN_PROGRESS":
                 yield day, lambda group=group: self._each(group, lambda t: self._start(t, job))
             elif status == "REJECTED":
-                yield day, lambda group=group: self._each(group, lambda t: self._report(t, job, "REJECTED", "low battery"))
+                yield (
+                    day,
+                    lambda group=group: self._each(group, lambda t: self._report(t, job, "REJECTED", "low battery")),
+                )
             else:
                 yield day, lambda group=group, status=status: self._each(group, lambda t: self._run(t, job, status))
 
@@ -363,9 +381,7 @@ def observe(iot) -> dict[tuple[str, str, int], str]:
     found: dict[tuple[str, str, int], str] = {}
     jobs = [row["jobId"] for page in iot.get_paginator("list_jobs").paginate() for row in page["jobs"]]
     for job in jobs:
-        pages = iot.get_paginator("list_job_executions_for_job").paginate(
-            jobId=job, PaginationConfig={"PageSize": 250}
-        )
+        pages = iot.get_paginator("list_job_executions_for_job").paginate(jobId=job, PaginationConfig={"PageSize": 250})
         for page in pages:
             for row in page["executionSummaries"]:
                 thing = row["thingArn"].split(":thing/", 1)[1]
@@ -374,16 +390,9 @@ def observe(iot) -> dict[tuple[str, str, int], str]:
     return found
 
 
-def make(
-    endpoint_url: str,
-    region: str,
-    set_time_offset: Callable[[str], object],
-    progress: Callable[[str], None] = lambda line: None,
-    credentials: dict[str, str] | None = None,
-    pumps: int = 96,
-) -> Fleet:
-    """Makes the fleet and checks that the service agrees with the story to the last execution."""
-    teller = Storyteller(endpoint_url, region, set_time_offset, progress, credentials)
+def make(stack, progress: Callable[[str], None] = lambda line: None, pumps: int = 96) -> Fleet:
+    """Makes the fleet on a running `Stack` and checks that the service agrees to the last execution."""
+    teller = Storyteller(stack, progress)
     things, plans = story(pumps)
     started = time.monotonic()
     fleet = teller.tell(things, plans)

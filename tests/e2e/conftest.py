@@ -1,0 +1,139 @@
+"""One deployed stack for the whole suite, and the clients of its principals."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import boto3
+import botocore.config
+import pytest
+from botocore.credentials import Credentials
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "clients"), str(ROOT / "tests" / "e2e")]
+
+import faults as faults_module  # noqa: E402
+import fleet as fleet_module  # noqa: E402
+from jobwarden_client import sign_for_api_gateway  # noqa: E402
+from stack import Stack  # noqa: E402
+from wire import Wire  # noqa: E402
+from world import World  # noqa: E402
+
+# The emulator has no quota, so the suite's sweeps need not keep one; short slices make sweeps continue.
+PARAMETERS = {"DryRun": "false", "CallsPerSecond": "1000", "SliceSeconds": "15"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Principal:
+    """A caller of the API with every client the recipes name."""
+
+    name: str
+    api_url: str
+    region: str
+    credentials: Credentials
+
+    def boto3(self, **options: object):
+        """The IoT client, pointed at Jobwarden as clients/README.md says; it does not retry by itself."""
+        session = boto3.Session(
+            self.credentials.access_key, self.credentials.secret_key, self.credentials.token, self.region
+        )
+        config = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=60)
+        return sign_for_api_gateway(session.client("iot", endpoint_url=self.api_url, config=config), **options)
+
+    @property
+    def wire(self) -> Wire:
+        return Wire(self.api_url, self.region, self.credentials)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a shell of this principal has set, and nothing of the developer's own."""
+        return {
+            "PATH": os.environ["PATH"],
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_MAX_ATTEMPTS": "1",
+            "AWS_PAGER": "",
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,
+            "AWS_SESSION_TOKEN": self.credentials.token or "",
+        }
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`aws iot ...` against Jobwarden, with the recipe's two variables."""
+        aws = pathlib.Path(sys.executable).with_name("aws")
+        recipe = {"AWS_DATA_PATH": str(ROOT / "clients" / "models"), "AWS_ENDPOINT_URL_IOT": self.api_url}
+        return subprocess.run(
+            [sys.executable, aws, "iot", *arguments],
+            env={**self.environment, **recipe},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def curl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The curl recipe; the body and then the status on a line of its own."""
+        command = ["curl", "--silent", "--show-error", "--aws-sigv4", f"aws:amz:{self.region}:execute-api"]
+        command += ["--user", f"{self.credentials.access_key}:{self.credentials.secret_key}"]
+        if self.credentials.token:
+            command += ["--header", f"x-amz-security-token: {self.credentials.token}"]
+        command += ["--header", "content-type: application/json", "--write-out", "\n%{http_code}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with Stack.start(PARAMETERS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def world(stack: Stack) -> World:
+    return World(stack)
+
+
+@pytest.fixture(scope="session")
+def principals(stack: Stack) -> Callable[[str], Principal]:
+    def principal(name: str) -> Principal:
+        keys = stack.credentials[name]
+        credentials = Credentials(keys.access_key_id, keys.secret_access_key, keys.session_token)
+        return Principal(name, stack.api_url, stack.region, credentials)
+
+    return principal
+
+
+@pytest.fixture(scope="session")
+def operator(principals) -> Principal:
+    return principals("operator")
+
+
+@pytest.fixture(scope="session")
+def force(principals) -> Principal:
+    return principals("force")
+
+
+@pytest.fixture(scope="session")
+def nobody(principals) -> Principal:
+    return principals("nobody")
+
+
+@pytest.fixture(scope="session")
+def faults(stack: Stack, tmp_path_factory) -> Iterator[faults_module.Faults]:
+    log = tmp_path_factory.mktemp("faults") / "microburst.log"
+    with faults_module.proxy(stack.endpoint, log) as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(world: World) -> fleet_module.Fleet:
+    """A fresh fleet with ninety days of history, alone in the account."""
+    world.wipe()
+    return fleet_module.make(world.stack)

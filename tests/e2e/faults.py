@@ -1,0 +1,77 @@
+"""A fault-injecting proxy (microburst) between functions and the emulator's IoT."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Faults:
+    """The proxy's rules, replaced as a whole by each test."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def _call(self, method: str, path: str, body: object = None) -> object:
+        request = urllib.request.Request(
+            f"{self.url}/_microburst/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.loads(response.read() or b"null")
+
+    @contextlib.contextmanager
+    def injected(self, *rules: dict) -> Iterator[None]:
+        self._call("DELETE", "fired")
+        self._call("POST", "rules", list(rules))
+        try:
+            yield
+        finally:
+            self._call("POST", "rules", [])
+
+    def fired(self) -> list[dict]:
+        return self._call("GET", "fired")
+
+
+@contextlib.contextmanager
+def proxy(upstream: str, log: pathlib.Path) -> Iterator[Faults]:
+    port = free_port()
+    program = pathlib.Path(sys.executable).with_name("microburst")
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [program, "--host", "127.0.0.1", "--port", str(port), "--upstream", upstream],
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+        faults = Faults(f"http://127.0.0.1:{port}")
+        try:
+            for _ in range(100):
+                with contextlib.suppress(OSError):
+                    faults._call("GET", "health")
+                    break
+                if process.poll() is not None:
+                    raise RuntimeError(f"the fault proxy ended with {process.returncode}, see {log}")
+                time.sleep(0.1)
+            else:
+                raise RuntimeError(f"the fault proxy did not answer, see {log}")
+            yield faults
+        finally:
+            process.terminate()
+            process.wait(10)
