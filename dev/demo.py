@@ -1,0 +1,300 @@
+"""The main job of Jobwarden, shown on this machine: `make demo`.
+
+Deploys the real template to an emulator, makes a fleet with ninety days of history, and goes through
+what an operator would: cancel, be refused, rehearse a sweep, run it, look at what is left and why.
+Every number it prints is checked against the fleet's own story; a wrong one ends it with status 1.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Iterator
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "clients")]
+
+import fleet as fleet_module  # noqa: E402
+from botocore.exceptions import ClientError  # noqa: E402
+from jobwarden_client import Sweeps, sign_for_api_gateway  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.markup import escape  # noqa: E402
+from rich.table import Table  # noqa: E402
+from stack import Stack, StackError  # noqa: E402
+
+# Above AWS's default quota of ten, which the emulator does not have: a demo should not wait for it.
+CALLS_PER_SECOND = 60
+STATUSES = (*fleet_module.ACTIVE, *fleet_module.TERMINAL)
+
+console = Console(highlight=False)
+
+
+class DemoError(Exception):
+    """Something came out otherwise than the story says."""
+
+
+def check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise DemoError(otherwise)
+
+
+def chapter(number: int, title: str) -> None:
+    console.print()
+    console.rule(f"[bold]{number}  {title}[/bold]", align="left", style="cyan")
+
+
+def say(text: str) -> None:
+    console.print(f"  {text}")
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[list[str]]:
+    """A spinner while it lasts, a line with its duration afterwards; the list may be given a closing remark."""
+    remark: list[str] = []
+    started = time.monotonic()
+    with console.status(f"  {what}"):
+        yield remark
+    took = f"[dim]{time.monotonic() - started:.1f} s[/dim]"
+    say(f"[green]✓[/green] {what}{' ' + remark[0] if remark else ''}  {took}")
+
+
+def shipped(stack: Stack, caller: str, **options):
+    """boto3's own IoT client, pointed at Jobwarden."""
+    return sign_for_api_gateway(stack.client("iot", caller=caller, endpoint_url=stack.api_url), **options)
+
+
+def code(line: str) -> None:
+    say(f"[bold]>>>[/bold] {escape(line)}")
+
+
+def answer(error: ClientError) -> None:
+    say(f"[red]{error.response['Error']['Code']}[/red]: {escape(error.response['Error']['Message'])}")
+
+
+def refusal(call, wanted: str, **arguments) -> ClientError:
+    try:
+        call(**arguments)
+    except ClientError as error:
+        answer(error)
+        check(error.response["Error"]["Code"] == wanted, f"expected {wanted}")
+        return error
+    raise DemoError(f"expected {wanted}, but the call went through")
+
+
+def counts_table(fleet: fleet_module.Fleet) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("job")
+    table.add_column("age", justify="right")
+    for status in STATUSES:
+        table.add_column(status.lower().replace("_", " "), justify="right")
+    table.add_column("")
+    for job in fleet.jobs.values():
+        rows = collections.Counter(e.status for e in fleet.executions if e.job == job.id)
+        style = "yellow" if job.protected or job.kept_forever else ""
+        note = job.protected or ("kept by its rule" if job.kept_forever else "")
+        table.add_row(
+            job.id,
+            f"{job.day:.0f} d",
+            *(str(rows[s]) if rows[s] else "[dim]·[/dim]" for s in STATUSES),
+            note,
+            style=style,
+        )
+    return table
+
+
+def guarded(stack: Stack, fleet: fleet_module.Fleet) -> fleet_module.Execution:
+    """Chapter two: what boto3 may and may not do. Gives the execution that was cancelled."""
+    admin = stack.client("iot")
+
+    def pick(job: str, status: str) -> fleet_module.Execution:
+        return next(e for e in fleet.executions if e.job == job and e.status == status)
+
+    iot = shipped(stack, "operator")
+    say("an operator, with nothing but boto3:")
+    code('iot = sign_for_api_gateway(boto3.client("iot", endpoint_url=API_URL))')
+
+    waiting = pick("firmware-1-6-0", "QUEUED")
+    target = {"jobId": waiting.job, "thingName": waiting.thing}
+    console.print()
+    code(f'iot.cancel_job_execution(jobId="{waiting.job}", thingName="{waiting.thing}", expectedVersion=7)')
+    refusal(iot.cancel_job_execution, "VersionConflictException", **target, expectedVersion=7)
+    code(f'iot.cancel_job_execution(jobId="{waiting.job}", thingName="{waiting.thing}", expectedVersion=1)')
+    iot.cancel_job_execution(**target, expectedVersion=1)
+    now = admin.describe_job_execution(**target)["execution"]
+    check(now["status"] == "CANCELED", f"{waiting.thing} is {now['status']}")
+    say(f"[green]done[/green]: QUEUED is now {now['status']}, version {now['versionNumber']}")
+
+    running = pick("firmware-1-6-0", "IN_PROGRESS")
+    target = {"jobId": running.job, "thingName": running.thing}
+    console.print()
+    say("IAM cannot see the force flag. Jobwarden can, and says which policy refused:")
+    code(f'iot.cancel_job_execution(jobId="{running.job}", thingName="{running.thing}", force=True)')
+    refusal(iot.cancel_job_execution, "AccessDeniedException", **target, force=True)
+    now = admin.describe_job_execution(**target)["execution"]
+    check(now["status"] == "IN_PROGRESS", "a refused call changed something")
+
+    held = pick("legal-hold-2207", "SUCCEEDED")
+    console.print()
+    say("some things nobody may do, the force group included:")
+    code(f'iot.delete_job_execution(jobId="{held.job}", thingName="{held.thing}", executionNumber=1)')
+    refusal(
+        shipped(stack, "force").delete_job_execution,
+        "AccessDeniedException",
+        jobId=held.job,
+        thingName=held.thing,
+        executionNumber=1,
+    )
+    return waiting
+
+
+def run_sweep(stack: Stack, sweeps: Sweeps, what: str, deleting: int = 0, **members) -> dict:
+    """Starts a sweep, shows how far it is, gives its report."""
+    admin = stack.client("iot")
+    started = time.monotonic()
+    sweep = sweeps.start("delete-expired", **members)["sweepId"]
+    before = len(fleet_module.observe(admin)) if deleting else 0
+    with console.status(f"  {what}") as status:
+        while True:
+            state = sweeps.get(sweep)
+            if state["status"] not in ("QUEUED", "SCANNING", "APPLYING"):
+                break
+            check(time.monotonic() - started < 120, f"sweep {sweep} is still {state['status']} after two minutes")
+            done = f", {before - len(fleet_module.observe(admin))} of {deleting} deleted" if deleting else ""
+            status.update(f"  {what}: {state['status'].lower()}{done}")
+            time.sleep(0.3)
+    check(state["status"] == "SUCCEEDED", f"the sweep ended as {state['status']}: {json.dumps(state)}")
+    say(f"[green]✓[/green] {what}: sweep {sweep}  [dim]{time.monotonic() - started:.1f} s[/dim]")
+    return sweeps.report(sweep)
+
+
+def grouped(title: str, lines: list[dict], *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2), header_style="dim")
+    for column in columns:
+        table.add_column(column)
+    table.add_column("executions", justify="right")
+    for line in sorted(lines, key=lambda line: tuple(str(line.get(c)) for c in columns)):
+        table.add_row(*(escape(str(line.get(c) or "")) for c in columns), str(line["count"]))
+    return table
+
+
+def archive(stack: Stack, sweep: str) -> tuple[int, list[dict]]:
+    """The objects and records of a sweep in the archive."""
+    s3, bucket = stack.client("s3"), stack.outputs["BucketName"]
+    objects, records = 0, []
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="archive/"):
+        for row in page.get("Contents", []):
+            if f"/sweep={sweep}/" in row["Key"]:
+                objects += 1
+                body = s3.get_object(Bucket=bucket, Key=row["Key"])["Body"].read().decode()
+                records += [json.loads(line) for line in body.splitlines()]
+                say(f"[dim]s3://{bucket}/[/dim]{row['Key']}  {len(body.splitlines())} records, {len(body)} bytes")
+    return objects, records
+
+
+def identity(record: dict) -> tuple[str, str, int]:
+    row = record.get("execution", record)
+    return row["jobId"], row["thingName"], row["executionNumber"]
+
+
+def demo() -> None:
+    began = time.monotonic()
+    console.print()
+    console.print("[bold cyan]Jobwarden[/bold cyan]  job-control policy for AWS IoT Jobs, on this machine")
+
+    chapter(1, "The real template, deployed; a fleet with ninety days of history")
+    parameters = {"DryRun": "true", "CallsPerSecond": str(CALLS_PER_SECOND)}
+    with Stack.start(parameters, say=lambda line: say(f"[green]·[/green] {escape(line)}")) as stack:
+        show(stack, began)
+
+
+def show(stack: Stack, began: float) -> None:
+    with working("a fleet, its devices and ninety days of jobs") as remark:
+        fleet = fleet_module.make(stack)
+        remark.append(f"({len(fleet.executions)} executions of {len(fleet.jobs)} jobs on {len(fleet.things)} things)")
+    console.print()
+    console.print(counts_table(fleet))
+
+    chapter(2, "Guarded operations, with boto3 as the client")
+    canceled = guarded(stack, fleet)
+    started = fleet_module.observe(stack.client("iot"))
+
+    chapter(3, "A rehearsal: nothing is deleted until somebody says so")
+    sweeps = Sweeps(stack.session("operator"), stack.api_url)
+    due = {e.key for e in fleet.deletable()}
+    say("this stack was deployed with DryRun=true, the default; asking for more is refused:")
+    code('sweeps.start("delete-expired", dryRun=False)')
+    try:
+        sweeps.start("delete-expired", dryRun=False)
+    except ClientError as error:
+        answer(error)
+    else:
+        raise DemoError("a real sweep was accepted by a stack in dry run")
+    console.print()
+    planned = run_sweep(stack, sweeps, "dry run of delete-expired")
+    console.print(grouped("what it would do", planned["plan"], "verdict", "rule", "status"))
+    check(planned["due"] == len(due), f"{planned['due']} due, where the story says {len(due)}")
+    check(fleet_module.observe(stack.client("iot")) == started, "the dry run changed something")
+    say(
+        f"[bold]{planned['due']}[/bold] of {planned['rowsSeen']} are due; "
+        f"breaker at {planned['breaker']['maxActions']}; plan {planned['planDigest'][:12]}"
+    )
+
+    chapter(4, "The real sweep")
+    with working("sam deploy with DryRun=false"):
+        stack.deploy({"DryRun": "false"})
+    report = run_sweep(stack, sweeps, "delete-expired", deleting=len(due), dryRun=False)
+    left = fleet_module.observe(stack.client("iot"))
+    gone = started.keys() - left.keys()
+    check(gone == due, f"{len(gone ^ due)} executions differ from what was due")
+    check({k: v for k, v in started.items() if k not in gone} == left, "a kept execution changed")
+    console.print(grouped("what is left, and why", report["kept"], "reason", "rule", "status"))
+
+    chapter(5, "The archive, written before each deletion")
+    objects, records = archive(stack, report["sweepId"])
+    archived = {identity(r) for r in records}
+    check(archived == due, f"{len(archived ^ due)} executions differ between archive and deletions")
+    say("one record:")
+    say(f"[dim]{escape(json.dumps(records[0]))}[/dim]")
+
+    console.print()
+    summary = Table(title="In short", title_justify="left", title_style="bold", padding=(0, 1), show_header=False)
+    summary.add_column()
+    summary.add_column(justify="right")
+    calls = sum(report["calls"].values())
+    protected = sum(1 for e in fleet.past_retention() if fleet.jobs[e.job].protected)
+    for what, value in (
+        ("executions there were", len(started)),
+        ("past their retention, and free to go", len(due)),
+        ("deleted", len(gone)),
+        ("archived first", f"{len(records)} in {objects} objects"),
+        ("past their retention, but protected by policy", protected),
+        ("active, recent or kept by rule", len(left) - protected),
+        ("deleted that should have stayed", 0),
+        ("kept that should have gone", 0),
+        ("calls to AWS IoT, for each deletion", f"{calls} ({calls / max(1, len(gone)):.2f})"),
+        ("cancelled by hand", f"{canceled.job} on {canceled.thing}"),
+        ("from start to end", f"{time.monotonic() - began:.0f} s"),
+    ):
+        summary.add_row(what, str(value))
+    console.print(summary)
+    console.print("  Next: [bold]make up[/bold] keeps such a stack running; README.md deploys it to a real account.\n")
+
+
+def main() -> int:
+    try:
+        demo()
+    except (DemoError, StackError) as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; nothing is left running")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
