@@ -91,7 +91,8 @@ class Principal:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    with Stack.start(PARAMETERS) as running:
+    # With AUTH the emulator verifies signatures and enforces the roles of callers and functions.
+    with Stack.start(PARAMETERS, emulator_environment={"AUTH": "true"}) as running:
         yield running
 
 

@@ -1,0 +1,102 @@
+"""Each function's role, worn by the test: what it must not be able to do, it cannot."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+FUNCTIONS = ("CancelExecution", "DeleteExecution", "StartSweep", "DeleteExpired", "CancelStale", "ReadSweeps")
+
+
+@pytest.fixture(scope="module")
+def wear(world):
+    """Clients with the role of a function; for the length of this module the account's root may assume it."""
+    iam, sts = world.stack.client("iam"), world.stack.client("sts")
+    account = sts.get_caller_identity()["Account"]
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"},
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        ],
+    }
+    before, sessions = {}, {}
+    for function in FUNCTIONS:
+        configuration = world.functions.get_function_configuration(FunctionName=world.stack.function_name(function))
+        arn = configuration["Role"]
+        role = arn.rpartition("/")[2]
+        before[role] = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+        iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
+        keys = sts.assume_role(RoleArn=arn, RoleSessionName="a-test")["Credentials"]
+        sessions[function] = boto3.Session(
+            keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], world.stack.region
+        )
+    yield lambda function, service: sessions[function].client(service, endpoint_url=world.stack.endpoint)
+    for role, document in before.items():
+        iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(document))
+
+
+def denied(call, **arguments) -> bool:
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException")
+    return False
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_cancelling_and_deleting_belong_to_those_who_need_them(function, world, wear):
+    iot = wear(function, "iot")
+    queued, done = world.executions(["QUEUED", "SUCCEEDED"])
+    may_cancel = function in ("CancelExecution", "DeleteExecution", "CancelStale")
+    may_delete = function in ("DeleteExecution", "DeleteExpired")
+    assert denied(iot.cancel_job_execution, **queued.cancel) is not may_cancel
+    assert denied(iot.delete_job_execution, **done.delete) is not may_delete
+    assert world.status(queued) == ("CANCELED" if may_cancel else "QUEUED")
+    assert world.status(done) == (None if may_delete else "SUCCEEDED")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_function_may_do_more_to_aws_iot(function, world, wear):
+    iot = wear(function, "iot")
+    m = world.execution()
+    assert denied(iot.delete_job, jobId=m.job, force=True)
+    assert denied(iot.cancel_job, jobId=m.job, force=True)
+    assert denied(iot.delete_thing, thingName=m.thing)
+    assert denied(iot.update_job, jobId=m.job, description="x")
+    assert denied(iot.create_thing, thingName="another")
+    assert world.status(m) == "QUEUED"
+
+
+@pytest.mark.parametrize("function", ["StartSweep", "ReadSweeps"])
+def test_who_only_starts_or_reads_sweeps_sees_no_job(function, world, wear):
+    iot = wear(function, "iot")
+    m = world.execution()
+    assert denied(iot.list_jobs)
+    assert denied(iot.describe_job_execution, **m.delete)
+
+
+def test_the_bucket_is_written_only_where_the_work_is(world, wear):
+    bucket = world.bucket
+
+    def may_write(function: str, key: str) -> bool:
+        return not denied(wear(function, "s3").put_object, Bucket=bucket, Key=key, Body=b"{}")
+
+    try:
+        assert {f for f in FUNCTIONS if may_write(f, "archive/a-test.jsonl")} == {
+            "DeleteExecution",
+            "DeleteExpired",
+            "CancelStale",
+        }
+        assert {f for f in FUNCTIONS if may_write(f, "sweeps/a-test/state.json")} == {
+            "StartSweep",
+            "DeleteExpired",
+            "CancelStale",
+        }
+        assert not [f for f in FUNCTIONS if may_write(f, "elsewhere")]
+    finally:
+        for key in ("archive/a-test.jsonl", "sweeps/a-test/state.json", "elsewhere"):
+            world.s3.delete_object(Bucket=bucket, Key=key)
