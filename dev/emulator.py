@@ -69,6 +69,12 @@ def moved_datetime_class(clock: Clock) -> type[real_datetime.datetime]:
     return MovedDatetime
 
 
+def call_loopback_tls(app: types.ModuleType) -> None:
+    """Lets plain HTTP on loopback stand for TLS: the template's policies refuse everything else."""
+    pin = app.pin_request_origin
+    app.pin_request_origin = lambda source_ip, _secure: pin(source_ip, True)
+
+
 def exit_with(parent: int) -> None:
     """Ends this process when the one that started it is gone."""
 
@@ -97,6 +103,8 @@ def main() -> None:
             raise SystemExit(f"this version of the emulator's IoT does not use `{name}`: its clock cannot be moved")
     iot.time = moved_time_module(clock)
     iot.datetime = moved_datetime_class(clock)
+
+    call_loopback_tls(app)
 
     sys.argv = sys.argv[:1]
     app.main()

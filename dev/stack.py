@@ -50,6 +50,7 @@ from pathlib import Path
 from typing import Any
 
 import environments
+import gaps
 from environments import LOCAL, ROOT, program
 
 REGION = "eu-west-1"
@@ -363,7 +364,7 @@ class Stack:
                     "--no-fail-on-empty-changeset",
                     "--no-progressbar",
                     "--parameter-overrides",
-                    *(f"{name}={value}" for name, value in self.parameters.items()),
+                    *(f'{name}="{value}"' for name, value in self.parameters.items()),
                 ],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
@@ -374,8 +375,18 @@ class Stack:
             )
         if done.returncode != 0:
             raise StackError(f"sam deploy failed:\n{_tail(log, 40)}")
-        described = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+        cloudformation = self.client("cloudformation")
+        described = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        gaps.close(
+            cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"],
+            {
+                resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+                for resource in cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+            },
+            {given["ParameterKey"]: given["ParameterValue"] for given in described["Parameters"]},
+            self.client,
+        )
 
     def renew_credentials(self) -> None:
         """Assumes the roles of the callers."""
@@ -420,6 +431,8 @@ class Stack:
                 "MINISTACK_REGION": self.region,
                 "BIND_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(self._port),
+                # Signatures and IAM policies count: of the callers, and of the functions' roles.
+                "AUTH": "true",
                 "LAMBDA_EXECUTOR": "local",
                 # The emulator looks for a Docker engine to tidy up. It is not to find one.
                 "DOCKER_HOST": f"unix://{scratch}/no-docker",
