@@ -1,6 +1,6 @@
 """Makes the project's Python environments, each from a file of pinned versions, and only when that changed.
 
-python3 dev/environments.py sam emulator clients checks
+python3 dev/environments.py sam cross emulator clients checks
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
-NAMES = ("sam", "emulator", "clients", "checks")
+NAMES = ("sam", "cross", "emulator", "clients", "checks")
 OLDEST_PYTHON = (3, 10)
 
 

@@ -31,6 +31,7 @@ From a shell:
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -50,6 +51,7 @@ from pathlib import Path
 from typing import Any
 
 import environments
+import fast
 import gaps
 from environments import LOCAL, ROOT, program
 
@@ -70,13 +72,6 @@ PARAMETERS = {
     "CancelStaleScheduleState": "DISABLED",
     "ApiRateLimit": "1000",
     "ApiBurstLimit": "1000",
-}
-
-# The deployed profile's fat links take minutes; nobody should wait for them before a test or the demo.
-FAST_BUILD = {
-    "CARGO_PROFILE_RELEASE_LTO": "off",
-    "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
-    "CARGO_PROFILE_RELEASE_OPT_LEVEL": "1",
 }
 
 SOURCES = (
@@ -119,11 +114,6 @@ def _quiet(_line: str) -> None:
     pass
 
 
-def host_architecture() -> str:
-    machine = platform.machine().lower()
-    return "arm64" if machine in ("arm64", "aarch64") else "x86_64"
-
-
 def _child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without its AWS settings, which must not reach a real account, and without
     settings of the functions, which refuse those that they do not know."""
@@ -142,7 +132,7 @@ def _child_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def _fingerprint() -> str:
-    digest = hashlib.sha256(json.dumps([FAST_BUILD, host_architecture()]).encode())
+    digest = hashlib.sha256(json.dumps([fast.ENVIRONMENT, fast.ARCHITECTURE]).encode())
     for source in SOURCES:
         path = ROOT / source
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -157,40 +147,49 @@ def build(say: Callable[[str], None] = _quiet) -> Path:
 
     With STACK_KEEP_BUILD=1 the last build is used as it is, for work on something else meanwhile.
     """
-    template = BUILD_DIRECTORY / "template.yaml"
-    stamp = BUILD_DIRECTORY / "stamp"
-    wanted = _fingerprint()
-    if template.is_file() and (os.environ.get("STACK_KEEP_BUILD") == "1" or _text(stamp) == wanted):
+    if platform.system() != "Linux":
+        raise StackError("the functions are Linux programs, and the emulator runs them here: use Linux, or WSL")
+    LOCAL.mkdir(exist_ok=True)
+    with (LOCAL / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        template = BUILD_DIRECTORY / "template.yaml"
+        stamp = BUILD_DIRECTORY / "stamp"
+        wanted = _fingerprint()
+        if not (template.is_file() and (os.environ.get("STACK_KEEP_BUILD") == "1" or _text(stamp) == wanted)):
+            environments.ensure("sam")
+            _sam_build(say)
+            stamp.write_text(wanted)
         return template
-    environments.ensure("sam")
+
+
+def _sam_build(say: Callable[[str], None]) -> None:
     log = LOCAL / "build.log"
-    say(f"sam build (the first time takes minutes; {log.relative_to(ROOT)})")
+    say(f"sam build (minutes the first time; {log.relative_to(ROOT)})")
     tools = program("sam", "sam").parent
+    command = [tools / "sam", "build", "--template", ROOT / "template.yaml", "--build-dir", BUILD_DIRECTORY]
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
     with log.open("w") as output:
-        done = subprocess.run(
-            [
-                tools / "sam",
-                "build",
-                "--template",
-                ROOT / "template.yaml",
-                "--build-dir",
-                BUILD_DIRECTORY,
-                "--parameter-overrides",
-                f"Architecture={host_architecture()}",
-            ],
+        running = subprocess.Popen(
+            [*command, "--parameter-overrides", f"Architecture={fast.ARCHITECTURE}"],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            check=False,
-            env=_child_environment(
-                {**FAST_BUILD, "AWS_DEFAULT_REGION": REGION, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
-            ),
+            env=_child_environment({**fast.ENVIRONMENT, "AWS_DEFAULT_REGION": REGION, "PATH": path}),
         )
-    if done.returncode != 0:
+        while True:
+            try:
+                running.wait(timeout=20)
+                break
+            except subprocess.TimeoutExpired:
+                compiled = [line.split()[1] for line in _text(log).splitlines() if "Compiling " in line]
+                if compiled:
+                    say(f"sam build: {len(compiled)} crates, now {compiled[-1]}")
+            except BaseException:
+                running.terminate()
+                raise
+    if running.returncode != 0:
         raise StackError(f"sam build failed:\n{_tail(log, 40)}")
-    stamp.write_text(wanted)
-    return template
 
 
 def _text(file: Path) -> str:
@@ -343,7 +342,7 @@ class Stack:
 
     def deploy(self, parameters: Mapping[str, str]) -> None:
         """Deploys the built template; `parameters` are added to those of the last deployment."""
-        self.parameters = {**PARAMETERS, "Architecture": host_architecture(), **self.parameters, **parameters}
+        self.parameters = {**PARAMETERS, "Architecture": fast.ARCHITECTURE, **self.parameters, **parameters}
         self._say("sam deploy")
         log = self.directory / "deploy.log"
         with log.open("a") as output:

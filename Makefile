@@ -1,0 +1,54 @@
+# Every target sets up what it needs, in .local/. Rust (by rustup), Python 3.10 or newer and a C compiler have
+# to be there. Only `sam-local` needs Docker, and says so where there is none.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+ENVIRONMENTS := $(PYTHON) dev/environments.py
+CLIENTS := .local/venv-clients/bin/python
+
+export SAM_CLI_TELEMETRY := 0
+export AWS_EC2_METADATA_DISABLED := true
+
+.PHONY: help demo up down test test-rust test-e2e sam-local check build clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: clients ## Show the main job: guarded operations and a sweep over ninety days of a fleet, on the emulator
+	@$(CLIENTS) dev/demo.py
+
+up: clients ## Keep a deployed stack running on the emulator; writes .local/stack.env
+	@$(CLIENTS) dev/stack.py up $(PARAMETERS)
+
+down: clients ## End what `up` started
+	@$(CLIENTS) dev/stack.py down
+
+test: test-rust test-e2e ## Run every test that passes without Docker
+
+test-rust: ## Run the tests of the workspace: unit, property, acceptance
+	@$(PYTHON) dev/fast.py test --workspace
+
+test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
+	@$(CLIENTS) dev/stack.py build
+	@$(CLIENTS) -m pytest tests/e2e $(PYTEST_ARGS)
+
+sam-local: clients ## Run every event with `sam local invoke`, and `sam local start-api` (needs Docker)
+	@$(CLIENTS) tests/sam_local/run.py
+
+check: ## Formats, lints, docs, dependencies and the template
+	@$(ENVIRONMENTS) sam checks
+	@$(PYTHON) dev/check.py
+
+build: ## Build what `sam deploy` deploys, with the deployed profile, into .aws-sam/
+	@$(ENVIRONMENTS) sam cross
+	@PATH="$$PWD/.local/venv-sam/bin:$$PWD/.local/venv-cross/bin:$$PATH" sam build $(SAM_BUILD_ARGS)
+
+clean: down ## Remove what the targets made, except for cargo's target/
+	@rm -rf .local .aws-sam
+
+.PHONY: clients
+clients:
+	@$(ENVIRONMENTS) clients

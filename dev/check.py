@@ -1,0 +1,103 @@
+"""Runs every check and says at the end which ones failed.
+
+python3 dev/check.py [NAME...]
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from environments import ROOT, program
+
+# What must not come back into the functions: aws-lc's first random bytes cost 30 ms of a cold start, and
+# hyper 0.14 is a second HTTP stack.
+BANNED = {"aws-lc-sys": None, "aws-lc-rs": None, "openssl-sys": None, "native-tls": None, "hyper": "0.14."}
+
+# Crates that must stay free of the AWS SDK, and what may not be below them.
+PURE = {"shared": ("aws-", "aws_", "reqwest", "hyper")}
+
+
+LAMBDAS = ("--target", "x86_64-unknown-linux-gnu", "--target", "aarch64-unknown-linux-gnu")
+
+
+def cargo_tree(*arguments: str) -> list[tuple[str, str]]:
+    """The packages, with their versions, that cargo would build."""
+    listed = subprocess.run(
+        ["cargo", "tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", *arguments],
+        cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout  # fmt: skip
+    return sorted({(words[0], words[1].lstrip("v")) for line in listed.splitlines() if (words := line.split())})
+
+
+def dependencies() -> None:
+    """The functions bring neither a banned crate nor two versions of the SDK; `shared` brings no SDK."""
+    found = []
+    packages = cargo_tree("--workspace", *LAMBDAS)
+    for name, version in packages:
+        prefix = BANNED.get(name, "none")
+        if prefix is None or version.startswith(prefix):
+            found.append(f"{name} {version} is banned; `cargo tree --invert {name}@{version}` says who brings it")
+    names = [name for name, _ in packages if name.startswith(("aws-sdk-", "aws-smithy-", "aws-config", "rustls"))]
+    found += [f"{name} is there in two versions" for name in sorted({name for name in names if names.count(name) > 1})]
+    for crate, prefixes in PURE.items():
+        found += [
+            f"{crate} depends on {name}, which belongs in an adapter"
+            for name, _ in cargo_tree("--package", crate, *LAMBDAS)
+            if name.startswith(prefixes)
+        ]
+    if found:
+        raise SystemExit("\n".join(found))
+
+
+def run(*command: str, **environment: str) -> Callable[[], None]:
+    def check() -> None:
+        subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, **environment})
+
+    return check
+
+
+def tool(environment: str, name: str) -> str:
+    return str(program(environment, name))
+
+
+REGION = {"AWS_DEFAULT_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
+
+CHECKS: dict[str, Callable[[], None]] = {
+    "format": run("cargo", "fmt", "--all", "--check"),
+    "dependencies": dependencies,
+    "python": run(tool("checks", "ruff"), "check", "dev", "tests"),
+    "python-format": run(tool("checks", "ruff"), "format", "--check", "dev", "tests"),
+    "sam-validate": run(tool("sam", "sam"), "validate", "--lint", **REGION),
+    "cfn-lint": run(tool("sam", "cfn-lint")),
+    "clippy": run("cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"),
+    "docs": run("cargo", "doc", "--locked", "--workspace", "--no-deps", RUSTDOCFLAGS="--deny warnings"),
+}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(CHECKS)
+    failed = []
+    for name in wanted:
+        print(f"== {name}", flush=True)
+        began = time.monotonic()
+        try:
+            CHECKS[name]()
+        except KeyError:
+            raise SystemExit(f"there is no check `{name}`; there are {', '.join(CHECKS)}") from None
+        except SystemExit as complaint:
+            print(complaint.code)
+            failed.append(name)
+        except (subprocess.CalledProcessError, OSError) as error:
+            print(error)
+            failed.append(name)
+        print(f"== {name}: {'failed' if name in failed else 'ok'} in {time.monotonic() - began:.1f} s", flush=True)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
