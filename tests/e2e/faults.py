@@ -20,6 +20,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+# A signature covers the Host header, which the emulator verifies: the proxy has to hand it on as it came.
+PROGRAM = """
+from microburst import cli, forward
+
+as_it_was = forward.Upstream._outbound_headers
+
+def with_its_host(self, request):
+    return as_it_was(self, request) | {"host": request.headers["host"]}
+
+forward.Upstream._outbound_headers = with_its_host
+cli.main()
+"""
+
+
 class Faults:
     """The proxy's rules, replaced as a whole by each test."""
 
@@ -52,10 +66,20 @@ class Faults:
 @contextlib.contextmanager
 def proxy(upstream: str, log: pathlib.Path) -> Iterator[Faults]:
     port = free_port()
-    program = pathlib.Path(sys.executable).with_name("microburst")
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [program, "--host", "127.0.0.1", "--port", str(port), "--upstream", upstream],
+            [
+                sys.executable,
+                "-c",
+                PROGRAM,
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--upstream",
+                upstream,
+                "--no-resign",
+            ],
             stdout=out,
             stderr=out,
             env={**os.environ, "NO_COLOR": "1"},
