@@ -216,6 +216,7 @@ class Stack:
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
+        self._address = "127.0.0.1"
 
     @classmethod
     def start(
@@ -226,11 +227,17 @@ class Stack:
         say: Callable[[str], None] = _quiet,
         emulator_environment: Mapping[str, str] | None = None,
         detached: bool = False,
+        address: str = "127.0.0.1",
     ) -> Stack:
-        """Builds, starts an emulator and deploys to it. With `detached` it outlives this process."""
+        """Builds, starts an emulator and deploys to it.
+
+        With `detached` it outlives this process. It listens on loopback, unless `address` says otherwise:
+        that of Docker's bridge is one that containers reach.
+        """
         environments.ensure("sam", "emulator")
         template = build(say)
         stack = cls(name or f"{os.getpid()}-{secrets.token_hex(3)}", say)
+        stack._address = address
         try:
             stack._start_emulator(emulator_environment or {}, detached)
             stack._template = template
@@ -260,7 +267,7 @@ class Stack:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._address}:{self._port}"
 
     @property
     def api_url(self) -> str:
@@ -418,7 +425,7 @@ class Stack:
         shutil.rmtree(self.directory, ignore_errors=True)
         scratch = self.directory / "tmp"
         scratch.mkdir(parents=True)
-        self._port = _free_port()
+        self._port = _free_port(self._address)
         self._say(f"starting the emulator on {self.endpoint}")
         environment = _child_environment(
             {
@@ -428,7 +435,7 @@ class Stack:
                 "AWS_ENDPOINT_URL": self.endpoint,
                 "AWS_DEFAULT_REGION": self.region,
                 "MINISTACK_REGION": self.region,
-                "BIND_HOST": "127.0.0.1",
+                "BIND_HOST": self._address,
                 "GATEWAY_PORT": str(self._port),
                 # Signatures and IAM policies count: of the callers, and of the functions' roles.
                 "AUTH": "true",
@@ -506,9 +513,9 @@ def _json_or_text(line: str) -> Any:
         return line
 
 
-def _free_port() -> int:
+def _free_port(address: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         return probe.getsockname()[1]
 
 
