@@ -1,1 +1,12 @@
-//! placeholder
+//! Jobwarden's adapters: AWS IoT, SQS, the bucket, the gateway's events, settings and the clock.
+//! The only crate that names an SDK.
+
+pub mod bucket;
+pub mod clock;
+pub mod gateway;
+pub mod iot;
+pub mod logging;
+pub mod queue;
+pub mod sdk;
+pub mod settings;
+pub mod slices;

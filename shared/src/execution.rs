@@ -98,7 +98,10 @@ impl Identity {
     /// An identity, its time cut to the second.
     pub fn new(execution_number: ExecutionNumber, queued_at: Timestamp) -> Self {
         let queued_at = Timestamp::from_second(queued_at.as_second()).unwrap_or(queued_at);
-        Self { execution_number, queued_at }
+        Self {
+            execution_number,
+            queued_at,
+        }
     }
 }
 
@@ -119,8 +122,9 @@ pub struct ExecutionRow {
     pub started_at: Option<Timestamp>,
     /// When it last changed; of a terminal execution, when it ended.
     pub last_updated_at: Timestamp,
-    /// How many retries came before it.
-    pub retry_attempt: i64,
+    /// How many retries came before it. A listing tells; a description does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_attempt: Option<i64>,
 }
 
 impl ExecutionRow {
@@ -206,7 +210,10 @@ mod tests {
 
     #[test]
     fn six_statuses_are_terminal_and_timed_out_is_one() {
-        let terminal = Status::ALL.into_iter().filter(|status| status.is_terminal()).count();
+        let terminal = Status::ALL
+            .into_iter()
+            .filter(|status| status.is_terminal())
+            .count();
         assert_eq!(terminal, 6);
         assert!(Status::TimedOut.is_terminal());
     }

@@ -4,10 +4,14 @@
 //! the [`ports`], and time is an argument.
 
 pub mod access;
+pub mod api;
+pub mod archive;
 pub mod digest;
 pub mod execution;
+pub mod guard;
 pub mod ids;
 pub mod operation;
 pub mod ports;
 pub mod retention;
 pub mod source_text;
+pub mod sweep;

@@ -1,20 +1,33 @@
-//! What the decisions need from the outside, in our words: AWS IoT Jobs, the queue, the clock.
+//! What the decisions need from the outside, in our words: AWS IoT Jobs and the queue.
 //!
 //! Reading, cancelling and deleting are separate traits because they are separate rights: a
 //! function whose role cannot cancel is not given the code that could.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::archive::Delete;
 use crate::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
-use crate::ids::{ExecutionNumber, JobId, NamespaceId, StatusDetails, ThingName, Version};
-use std::collections::BTreeMap;
+use crate::ids::{ExecutionNumber, JobId, StatusDetails, ThingName, Version};
+use crate::sweep::SliceMessage;
 
 /// Why something went wrong underneath; goes to the log, not to a client.
 pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// An error and all its causes, in one line for the log.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut told = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        told.push_str(": ");
+        told.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    told
+}
 
 /// Whether a running execution may be hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -116,7 +129,8 @@ pub trait ReadJobs: Send + Sync {
     fn describe_job(&self, job: &JobId) -> impl Future<Output = Result<Job, ReadError>> + Send;
 
     /// ListTagsForResource of a job, every page.
-    fn job_tags(&self, job: &Job) -> impl Future<Output = Result<BTreeMap<String, String>, ReadError>> + Send;
+    fn job_tags(&self, job: &Job)
+    -> impl Future<Output = Result<BTreeMap<String, String>, ReadError>> + Send;
 
     /// ListJobs, one page of at most 250.
     fn list_jobs(
@@ -148,19 +162,6 @@ pub struct Cancel {
     pub status_details: Option<StatusDetails>,
 }
 
-/// What DeleteJobExecution is sent. There is no force: no code of this product can send it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delete {
-    /// The job.
-    pub job_id: JobId,
-    /// The thing.
-    pub thing_name: ThingName,
-    /// Which execution.
-    pub execution_number: ExecutionNumber,
-    /// The namespace the caller named.
-    pub namespace_id: Option<NamespaceId>,
-}
-
 /// The right to cancel.
 pub trait CancelExecutions: Send + Sync {
     /// CancelJobExecution, sent once: a retry would be a blind resend.
@@ -173,8 +174,8 @@ pub trait DeleteExecutions: Send + Sync {
     fn delete(&self, delete: &Delete) -> impl Future<Output = Result<(), MutationError>> + Send;
 }
 
-/// The time of day.
-pub trait Clock: Send + Sync {
-    /// Now.
-    fn now(&self) -> Timestamp;
+/// Sending the next slice of a sweep on its way.
+pub trait SliceQueue: Send + Sync {
+    /// Queues a slice in its operation's lane. Sending the same step twice queues it once.
+    fn send(&self, slice: &SliceMessage) -> impl Future<Output = Result<(), Cause>> + Send;
 }

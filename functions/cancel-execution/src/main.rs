@@ -1,9 +1,32 @@
-//! placeholder
+//! Wires the function `cancel-execution`.
+
+use std::process::ExitCode;
+
+use aws::settings::Settings;
+use cancel_execution::CancelExecution;
 use lambda_runtime::{LambdaEvent, service_fn};
+use shared::access::AccessPolicy;
+use shared::guard::JobCache;
+use shared::ports::Cause;
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| async move {
-        Ok::<_, lambda_runtime::Error>(serde_json::json!({"statusCode": 200, "body": event.payload.to_string()}))
+async fn main() -> ExitCode {
+    aws::logging::init();
+    aws::logging::exit(serve().await)
+}
+
+async fn serve() -> Result<(), Cause> {
+    let caller_identity = Settings::read(Settings::caller_identity)?;
+    let config = aws::sdk::config().await;
+    let function = CancelExecution {
+        iot: aws::iot::IotCanceller::new(&config),
+        access: AccessPolicy::shipped()?,
+        caller_identity,
+        jobs: JobCache::default(),
+    };
+    let function = &function;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| async move {
+        Ok::<_, Cause>(function.handle(event.payload, aws::clock::now()).await)
     }))
     .await
 }

@@ -1,9 +1,51 @@
-//! placeholder
+//! Wires the function `cancel-stale`.
+
+use std::process::ExitCode;
+
+use aws::settings::Settings;
+use cancel_stale::CancelStale;
 use lambda_runtime::{LambdaEvent, service_fn};
+use shared::access::AccessPolicy;
+use shared::operation::Operation;
+use shared::ports::Cause;
+use shared::retention::Retention;
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| async move {
-        Ok::<_, lambda_runtime::Error>(serde_json::json!({"statusCode": 200, "body": event.payload.to_string()}))
+async fn main() -> ExitCode {
+    aws::logging::init();
+    aws::logging::exit(serve().await)
+}
+
+async fn serve() -> Result<(), Cause> {
+    let (bucket, queue_url, rate, dry_run_only) = Settings::read(|vars| {
+        (
+            vars.bucket(),
+            vars.queue_url(),
+            vars.calls_per_second(),
+            vars.dry_run(),
+        )
+    })?;
+    let config = aws::sdk::config().await;
+    let function = CancelStale {
+        iot: aws::iot::IotCanceller::new(&config),
+        bucket: aws::bucket::open(&bucket)?,
+        queue: aws::queue::Queues::new(&config, vec![(Operation::CancelStale, queue_url)]),
+        rules: Retention::shipped()?,
+        access: AccessPolicy::shipped()?,
+        rate,
+        dry_run_only,
+    };
+    let function = &function;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| async move {
+        let deadline = aws::clock::at(event.context.deadline)?;
+        function
+            .handle(
+                event.payload,
+                &event.context.request_id,
+                deadline,
+                aws::clock::now,
+            )
+            .await
     }))
     .await
 }

@@ -1,9 +1,39 @@
-//! placeholder
+//! Wires the function `start-sweep`.
+
+use std::process::ExitCode;
+
+use aws::settings::Settings;
 use lambda_runtime::{LambdaEvent, service_fn};
+use shared::access::AccessPolicy;
+use shared::operation::Operation;
+use shared::ports::Cause;
+use start_sweep::StartSweep;
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| async move {
-        Ok::<_, lambda_runtime::Error>(serde_json::json!({"statusCode": 200, "body": event.payload.to_string()}))
+async fn main() -> ExitCode {
+    aws::logging::init();
+    aws::logging::exit(serve().await)
+}
+
+async fn serve() -> Result<(), Cause> {
+    let (caller_identity, bucket, dry_run_only, queues) = Settings::read(|vars| {
+        let queues = vec![
+            (Operation::DeleteExpired, vars.delete_expired_queue_url()),
+            (Operation::CancelStale, vars.cancel_stale_queue_url()),
+        ];
+        (vars.caller_identity(), vars.bucket(), vars.dry_run(), queues)
+    })?;
+    let config = aws::sdk::config().await;
+    let function = StartSweep {
+        bucket: aws::bucket::open(&bucket)?,
+        queue: aws::queue::Queues::new(&config, queues),
+        access: AccessPolicy::shipped()?,
+        caller_identity,
+        dry_run_only,
+    };
+    let function = &function;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| async move {
+        function.handle(event.payload, aws::clock::now()).await
     }))
     .await
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityUid, PolicyId,
-    PolicySet, Request, Schema, ValidationMode, Validator,
+    AuthorizationError, Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityUid,
+    PolicyId, PolicySet, Request, Schema, ValidationMode, Validator,
 };
 use jiff::Timestamp;
 use miette::Diagnostic;
 
 use super::facts::{ExecutionFacts, FactsError, Terms, sweep_uid};
-use super::{Decision, DecidingPolicy, ExecutionAction, Principal, Refusal, SweepAction};
+use super::{DecidingPolicy, Decision, ExecutionAction, Principal, Refusal, SweepAction};
 use crate::digest;
 use crate::operation::Operation;
 use crate::source_text::{Problem, Problems, line_of};
@@ -50,11 +50,19 @@ impl AccessPolicy {
 
         let found = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
         let errors = found.validation_errors().map(|error| problem(file, text, error));
-        let warnings = found.validation_warnings().map(|warning| problem(file, text, warning));
+        let warnings = found
+            .validation_warnings()
+            .map(|warning| problem(file, text, warning));
         Problems::none_or(errors.chain(warnings).collect())?;
 
         let digest = digest::of([SHIPPED_SCHEMA, text]);
-        Ok(Self { policies, reasons, schema, authorizer: Authorizer::new(), digest })
+        Ok(Self {
+            policies,
+            reasons,
+            schema,
+            authorizer: Authorizer::new(),
+            digest,
+        })
     }
 
     /// What tells one policy set from another, in every answer and audit record.
@@ -86,7 +94,15 @@ impl AccessPolicy {
         operation: Operation,
         now: Timestamp,
     ) -> Decision {
-        let ask = || self.ask(principal, action.uid()?, sweep_uid(operation)?, None, action.context(now)?);
+        let ask = || {
+            self.ask(
+                principal,
+                action.uid()?,
+                sweep_uid(operation)?,
+                None,
+                action.context(now)?,
+            )
+        };
         ask().unwrap_or_else(refuse)
     }
 
@@ -104,11 +120,19 @@ impl AccessPolicy {
             .map_err(FactsError::new)?;
         let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
 
-        let errors: Vec<_> = response.diagnostics().errors().map(AuthorizationError::to_string).collect();
+        let errors: Vec<_> = response
+            .diagnostics()
+            .errors()
+            .map(AuthorizationError::to_string)
+            .collect();
         if !errors.is_empty() {
             return Ok(Decision::Deny(Refusal::EvaluationError(errors)));
         }
-        let mut deciding: Vec<_> = response.diagnostics().reason().map(|id| self.deciding(id)).collect();
+        let mut deciding: Vec<_> = response
+            .diagnostics()
+            .reason()
+            .map(|id| self.deciding(id))
+            .collect();
         deciding.sort();
         Ok(match response.decision() {
             CedarDecision::Allow => Decision::Allow(deciding),
@@ -119,7 +143,10 @@ impl AccessPolicy {
 
     fn deciding(&self, id: &PolicyId) -> DecidingPolicy {
         let reason = self.reasons.get(id).cloned().unwrap_or_default();
-        DecidingPolicy { id: id.to_string(), reason }
+        DecidingPolicy {
+            id: id.to_string(),
+            reason,
+        }
     }
 }
 
@@ -138,11 +165,23 @@ fn named(
     let mut problems = Vec::new();
     if parsed.templates().next().is_some() {
         let message = "has a template with a slot; write the principal and resource out".to_owned();
-        problems.push(Problem { file: file.to_owned(), line: None, message });
+        problems.push(Problem {
+            file: file.to_owned(),
+            line: None,
+            message,
+        });
     }
     for policy in parsed.policies() {
-        let line = text.find(policy.to_string().trim()).map(|offset| line_of(text, offset));
-        let mut report = |message: String| problems.push(Problem { file: file.to_owned(), line, message });
+        let line = text
+            .find(policy.to_string().trim())
+            .map(|offset| line_of(text, offset));
+        let mut report = |message: String| {
+            problems.push(Problem {
+                file: file.to_owned(),
+                line,
+                message,
+            })
+        };
         let given = |key| policy.annotation(key).filter(|value| !value.trim().is_empty());
         let (Some(id), Some(reason)) = (given("id"), given("reason")) else {
             report("a policy needs @id(\"...\") and @reason(\"...\"), both with a text".to_owned());
@@ -150,7 +189,9 @@ fn named(
         };
         let id = PolicyId::new(id);
         if policies.add(policy.new_id(id.clone())).is_err() {
-            report(format!("@id(\"{id}\") is used twice; give each policy an id of its own"));
+            report(format!(
+                "@id(\"{id}\") is used twice; give each policy an id of its own"
+            ));
         }
         reasons.insert(id, reason.to_owned());
     }
@@ -165,5 +206,9 @@ fn problem<E: Diagnostic>(file: &str, text: &str, error: &E) -> Problem {
     if let Some(help) = error.help() {
         message = format!("{message} ({help})");
     }
-    Problem { file: file.to_owned(), line, message }
+    Problem {
+        file: file.to_owned(),
+        line,
+        message,
+    }
 }

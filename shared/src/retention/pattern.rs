@@ -16,20 +16,28 @@ impl Pattern {
         if (1..=64).contains(&input.len()) && input.bytes().all(legal) {
             Ok(Self(input.to_owned()))
         } else {
-            Err(format!("`{input}` can match no job id; use 1 to 64 characters of [a-zA-Z0-9_-] and *"))
+            Err(format!(
+                "`{input}` can match no job id; use 1 to 64 characters of [a-zA-Z0-9_-] and *"
+            ))
         }
     }
 
     /// Whether the whole of `text` fits.
     pub fn matches(&self, text: &str) -> bool {
         let mut parts = self.0.split('*');
-        let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+        let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+            return false;
+        };
         let mut parts: Vec<_> = parts.collect();
         // Without a star there is one part, and nothing may be left.
-        let Some(last) = parts.pop() else { return rest.is_empty() };
+        let Some(last) = parts.pop() else {
+            return rest.is_empty();
+        };
         let mut rest = rest;
         for part in parts {
-            let Some((_, after)) = rest.split_once(part) else { return false };
+            let Some((_, after)) = rest.split_once(part) else {
+                return false;
+            };
             rest = after;
         }
         rest.ends_with(last)
@@ -49,7 +57,11 @@ mod tests {
     use super::*;
 
     fn check(pattern: &str, text: &str, expected: bool) {
-        assert_eq!(Pattern::parse(pattern).unwrap().matches(text), expected, "{pattern} {text}");
+        assert_eq!(
+            Pattern::parse(pattern).unwrap().matches(text),
+            expected,
+            "{pattern} {text}"
+        );
     }
 
     #[test]

@@ -1,0 +1,179 @@
+//! The SDK's loose shapes into ours: whatever is missing or unknown is an error, never a guess.
+
+use aws_sdk_iot::primitives::DateTime;
+use aws_sdk_iot::types::{
+    Job as SdkJob, JobExecution, JobExecutionStatus, JobExecutionSummaryForJob, JobSummary as SdkJobSummary,
+    TargetSelection,
+};
+use jiff::Timestamp;
+use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
+use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
+use shared::ports::{ListedExecution, ListedJob};
+
+use UnreadableRow::Malformed;
+
+pub(super) fn row(listed: JobExecutionSummaryForJob) -> ListedExecution {
+    let summary = listed
+        .job_execution_summary
+        .ok_or(Malformed("jobExecutionSummary"))?;
+    Ok(ExecutionRow {
+        thing_name: thing_of(listed.thing_arn.as_deref())?,
+        execution_number: number(summary.execution_number)?,
+        status: status(summary.status)?,
+        queued_at: time(summary.queued_at, "queuedAt")?,
+        started_at: summary
+            .started_at
+            .map(|at| time(Some(at), "startedAt"))
+            .transpose()?,
+        last_updated_at: time(summary.last_updated_at, "lastUpdatedAt")?,
+        retry_attempt: summary.retry_attempt.map(i64::from),
+    })
+}
+
+pub(super) fn execution(
+    described: Option<JobExecution>,
+    thing: &ThingName,
+) -> Result<Execution, UnreadableRow> {
+    let execution = described.ok_or(Malformed("execution"))?;
+    if thing_of(execution.thing_arn.as_deref())? != *thing {
+        return Err(Malformed("thingArn"));
+    }
+    let details = execution
+        .status_details
+        .and_then(|details| details.details_map)
+        .unwrap_or_default();
+    Ok(Execution {
+        job_id: job_id(execution.job_id.as_deref())?,
+        row: ExecutionRow {
+            thing_name: thing.clone(),
+            execution_number: number(execution.execution_number)?,
+            status: status(execution.status)?,
+            queued_at: time(execution.queued_at, "queuedAt")?,
+            started_at: execution
+                .started_at
+                .map(|at| time(Some(at), "startedAt"))
+                .transpose()?,
+            last_updated_at: time(execution.last_updated_at, "lastUpdatedAt")?,
+            retry_attempt: None,
+        },
+        version_number: Version::new(execution.version_number),
+        force_canceled: execution.force_canceled.unwrap_or(false),
+        status_details: details.into_iter().collect(),
+        approximate_seconds_before_timed_out: execution.approximate_seconds_before_timed_out,
+    })
+}
+
+pub(super) fn job(described: Option<SdkJob>) -> Result<Job, UnreadableRow> {
+    let job = described.ok_or(Malformed("job"))?;
+    let continuous = match job.target_selection {
+        Some(TargetSelection::Continuous) => true,
+        Some(TargetSelection::Snapshot) => false,
+        _ => return Err(Malformed("targetSelection")),
+    };
+    let namespace_id = job.namespace_id.filter(|namespace| !namespace.is_empty());
+    let namespace_id = namespace_id.as_deref().map(NamespaceId::parse).transpose();
+    let retries = job.job_executions_retry_config.is_some_and(|config| {
+        config
+            .criteria_list
+            .iter()
+            .any(|criterion| criterion.number_of_retries != 0)
+    });
+    Ok(Job {
+        job_id: job_id(job.job_id.as_deref())?,
+        arn: job
+            .job_arn
+            .filter(|arn| !arn.is_empty())
+            .ok_or(Malformed("jobArn"))?,
+        namespace_id: namespace_id.map_err(|_| Malformed("namespaceId"))?,
+        retries,
+        continuous,
+    })
+}
+
+pub(super) fn job_summary(listed: SdkJobSummary) -> ListedJob {
+    Ok(JobSummary {
+        job_id: job_id(listed.job_id.as_deref())?,
+        created_at: time(listed.created_at, "createdAt")?,
+    })
+}
+
+/// The name in `arn:PARTITION:iot:REGION:ACCOUNT:thing/NAME`; a name may have colons itself.
+fn thing_of(arn: Option<&str>) -> Result<ThingName, UnreadableRow> {
+    arn.and_then(|arn| arn.split_once(":thing/"))
+        .and_then(|(_, name)| ThingName::parse(name).ok())
+        .ok_or(Malformed("thingArn"))
+}
+
+fn job_id(id: Option<&str>) -> Result<JobId, UnreadableRow> {
+    id.and_then(|id| JobId::parse(id).ok()).ok_or(Malformed("jobId"))
+}
+
+fn number(number: Option<i64>) -> Result<ExecutionNumber, UnreadableRow> {
+    number
+        .map(ExecutionNumber::new)
+        .ok_or(Malformed("executionNumber"))
+}
+
+fn status(status: Option<JobExecutionStatus>) -> Result<Status, UnreadableRow> {
+    let status = status.ok_or(Malformed("status"))?;
+    Status::parse(status.as_str()).ok_or_else(|| UnreadableRow::UnknownStatus(status.as_str().to_owned()))
+}
+
+fn time(time: Option<DateTime>, member: &'static str) -> Result<Timestamp, UnreadableRow> {
+    time.and_then(|time| time.to_millis().ok())
+        .and_then(|millis| Timestamp::from_millisecond(millis).ok())
+        // Zero is what an omitted time looks like, and nothing is that old.
+        .filter(|time| time.as_second() > 0)
+        .ok_or(Malformed(member))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_iot::types::JobExecutionSummary;
+
+    use super::*;
+
+    fn listed(change: impl FnOnce(&mut JobExecutionSummaryForJob)) -> ListedExecution {
+        let summary = JobExecutionSummary::builder()
+            .status(JobExecutionStatus::Succeeded)
+            .queued_at(DateTime::from_secs(1))
+            .last_updated_at(DateTime::from_secs(2))
+            .execution_number(1)
+            .build();
+        let mut listed = JobExecutionSummaryForJob::builder()
+            .thing_arn("arn:aws:iot:eu-west-1:123456789012:thing/a:thing:b")
+            .job_execution_summary(summary)
+            .build();
+        change(&mut listed);
+        row(listed)
+    }
+
+    #[test]
+    fn a_things_name_begins_at_the_first_thing_of_its_arn() {
+        assert_eq!(listed(|_| {}).unwrap().thing_name.as_str(), "a:thing:b");
+    }
+
+    #[test]
+    fn an_unknown_status_is_told_and_not_guessed() {
+        let row = listed(|listed| {
+            listed.job_execution_summary.as_mut().unwrap().status = Some(JobExecutionStatus::from("PAUSED"));
+        });
+        assert_eq!(row, Err(UnreadableRow::UnknownStatus("PAUSED".into())));
+    }
+
+    #[test]
+    fn a_missing_time_is_told_and_not_taken_for_long_ago() {
+        for missing in [None, Some(DateTime::from_secs(0))] {
+            let row = listed(|listed| {
+                listed.job_execution_summary.as_mut().unwrap().last_updated_at = missing;
+            });
+            assert_eq!(row, Err(Malformed("lastUpdatedAt")));
+        }
+    }
+
+    #[test]
+    fn a_job_whose_target_selection_is_unknown_is_told() {
+        let sdk = SdkJob::builder().job_id("j").job_arn("arn").build();
+        assert_eq!(job(Some(sdk)), Err(Malformed("targetSelection")));
+    }
+}

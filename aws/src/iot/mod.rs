@@ -1,0 +1,277 @@
+//! AWS IoT Jobs through the SDK.
+
+mod convert;
+mod fault;
+
+use std::collections::BTreeMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_iot::Client;
+use aws_sdk_iot::types::JobExecutionStatus;
+use shared::archive::Delete;
+use shared::execution::{Execution, Job, Status};
+use shared::ids::{ExecutionNumber, JobId, ThingName};
+use shared::ports::{
+    Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
+    ReadError, ReadJobs,
+};
+
+use fault::Fault;
+
+/// The most that AWS gives on a page.
+const PAGE: i32 = 250;
+
+/// Reads jobs and executions. It has no way to change anything.
+#[derive(Debug, Clone)]
+pub struct IotReader {
+    client: Client,
+}
+
+/// Reads, and cancels.
+#[derive(Debug, Clone)]
+pub struct IotCanceller(IotReader);
+
+/// Reads, and deletes.
+#[derive(Debug, Clone)]
+pub struct IotDeleter(IotReader);
+
+/// Reads, cancels and deletes: the guarded delete needs both.
+#[derive(Debug, Clone)]
+pub struct IotOperator(IotReader);
+
+impl IotReader {
+    /// A client of AWS IoT.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self {
+            client: Client::new(config),
+        }
+    }
+
+    async fn send_cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
+        let details = cancel.status_details.as_ref().map(|details| {
+            details
+                .pairs()
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
+        });
+        self.client
+            .cancel_job_execution()
+            .job_id(cancel.job_id.as_str())
+            .thing_name(cancel.thing_name.as_str())
+            .force(cancel.force == Force::EvenInProgress)
+            .expected_version(cancel.expected_version.get())
+            .set_status_details(details)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| Fault::of(error).mutation())
+    }
+
+    /// Sends no `force`: AWS takes an absent one for false.
+    async fn send_delete(&self, delete: &Delete) -> Result<(), MutationError> {
+        self.client
+            .delete_job_execution()
+            .job_id(delete.job_id().as_str())
+            .thing_name(delete.thing_name().as_str())
+            .execution_number(delete.execution_number().get())
+            .set_namespace_id(
+                delete
+                    .namespace_id()
+                    .map(|namespace| namespace.as_str().to_owned()),
+            )
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| Fault::of(error).mutation())
+    }
+}
+
+impl ReadJobs for IotReader {
+    async fn describe_execution(
+        &self,
+        job: &JobId,
+        thing: &ThingName,
+        number: Option<ExecutionNumber>,
+    ) -> Result<Execution, ReadError> {
+        const OPERATION: &str = "DescribeJobExecution";
+        let described = self
+            .client
+            .describe_job_execution()
+            .job_id(job.as_str())
+            .thing_name(thing.as_str())
+            .set_execution_number(number.map(ExecutionNumber::get))
+            .send()
+            .await
+            .map_err(|error| Fault::of(error).read(OPERATION))?;
+        convert::execution(described.execution, thing).map_err(|error| unreadable(OPERATION, error))
+    }
+
+    async fn describe_job(&self, job: &JobId) -> Result<Job, ReadError> {
+        const OPERATION: &str = "DescribeJob";
+        let described = self
+            .client
+            .describe_job()
+            .job_id(job.as_str())
+            .send()
+            .await
+            .map_err(|error| Fault::of(error).read(OPERATION))?;
+        convert::job(described.job).map_err(|error| unreadable(OPERATION, error))
+    }
+
+    async fn job_tags(&self, job: &Job) -> Result<BTreeMap<String, String>, ReadError> {
+        const OPERATION: &str = "ListTagsForResource";
+        let mut tags = BTreeMap::new();
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .list_tags_for_resource()
+                .resource_arn(&job.arn)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| Fault::of(error).read(OPERATION))?;
+            let pairs = page.tags.unwrap_or_default();
+            tags.extend(
+                pairs
+                    .into_iter()
+                    .map(|tag| (tag.key, tag.value.unwrap_or_default())),
+            );
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(tags);
+            }
+        }
+    }
+
+    async fn list_jobs(&self, token: Option<&str>) -> Result<Page<ListedJob>, ReadError> {
+        let page = self
+            .client
+            .list_jobs()
+            .max_results(PAGE)
+            .set_next_token(token.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| Fault::of(error).listing("ListJobs", token))?;
+        let items = page
+            .jobs
+            .unwrap_or_default()
+            .into_iter()
+            .map(convert::job_summary)
+            .collect();
+        Ok(Page {
+            items,
+            next_token: page.next_token.filter(|token| !token.is_empty()),
+        })
+    }
+
+    async fn list_executions(
+        &self,
+        job: &JobId,
+        status: Option<Status>,
+        token: Option<&str>,
+    ) -> Result<Page<ListedExecution>, ReadError> {
+        let page = self
+            .client
+            .list_job_executions_for_job()
+            .job_id(job.as_str())
+            .max_results(PAGE)
+            .set_status(status.map(|status| JobExecutionStatus::from(status.as_str())))
+            .set_next_token(token.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| Fault::of(error).listing("ListJobExecutionsForJob", token))?;
+        let rows = page.execution_summaries.unwrap_or_default();
+        let items = rows.into_iter().map(convert::row).collect();
+        Ok(Page {
+            items,
+            next_token: page.next_token.filter(|token| !token.is_empty()),
+        })
+    }
+}
+
+fn unreadable(operation: &'static str, error: shared::execution::UnreadableRow) -> ReadError {
+    ReadError::Unreadable {
+        operation,
+        problem: error.to_string(),
+    }
+}
+
+/// A client that reads as the reader does, and has rights besides.
+macro_rules! reads_through {
+    ($client:ident) => {
+        impl $client {
+            /// A client of AWS IoT.
+            pub fn new(config: &SdkConfig) -> Self {
+                Self(IotReader::new(config))
+            }
+        }
+
+        impl ReadJobs for $client {
+            fn describe_execution(
+                &self,
+                job: &JobId,
+                thing: &ThingName,
+                number: Option<ExecutionNumber>,
+            ) -> impl Future<Output = Result<Execution, ReadError>> + Send {
+                self.0.describe_execution(job, thing, number)
+            }
+
+            fn describe_job(&self, job: &JobId) -> impl Future<Output = Result<Job, ReadError>> + Send {
+                self.0.describe_job(job)
+            }
+
+            fn job_tags(
+                &self,
+                job: &Job,
+            ) -> impl Future<Output = Result<BTreeMap<String, String>, ReadError>> + Send {
+                self.0.job_tags(job)
+            }
+
+            fn list_jobs(
+                &self,
+                token: Option<&str>,
+            ) -> impl Future<Output = Result<Page<ListedJob>, ReadError>> + Send {
+                self.0.list_jobs(token)
+            }
+
+            fn list_executions(
+                &self,
+                job: &JobId,
+                status: Option<Status>,
+                token: Option<&str>,
+            ) -> impl Future<Output = Result<Page<ListedExecution>, ReadError>> + Send {
+                self.0.list_executions(job, status, token)
+            }
+        }
+    };
+}
+
+reads_through!(IotCanceller);
+reads_through!(IotDeleter);
+reads_through!(IotOperator);
+
+impl CancelExecutions for IotCanceller {
+    async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
+        self.0.send_cancel(cancel).await
+    }
+}
+
+impl DeleteExecutions for IotDeleter {
+    async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
+        self.0.send_delete(delete).await
+    }
+}
+
+impl CancelExecutions for IotOperator {
+    async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
+        self.0.send_cancel(cancel).await
+    }
+}
+
+impl DeleteExecutions for IotOperator {
+    async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
+        self.0.send_delete(delete).await
+    }
+}

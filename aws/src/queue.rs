@@ -1,0 +1,51 @@
+//! The FIFO queues of slices: one a lane.
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_sdk_sqs::Client;
+use shared::operation::Operation;
+use shared::ports::{Cause, SliceQueue};
+use shared::sweep::SliceMessage;
+
+/// The queues that a function may send to.
+#[derive(Debug, Clone)]
+pub struct Queues {
+    client: Client,
+    urls: Vec<(Operation, String)>,
+}
+
+impl Queues {
+    /// Queues by operation. Sending is idempotent by its deduplication id, so the SDK may retry.
+    pub fn new(config: &SdkConfig, urls: Vec<(Operation, String)>) -> Self {
+        let config = aws_sdk_sqs::config::Builder::from(config)
+            .retry_config(RetryConfig::standard())
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            urls,
+        }
+    }
+}
+
+impl SliceQueue for Queues {
+    async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
+        let operation = slice.sweep_id.operation();
+        let url = self
+            .urls
+            .iter()
+            .find(|(of, _)| Some(*of) == operation)
+            .map(|(_, url)| url);
+        let url = url.ok_or_else(|| format!("no queue for sweep `{}`", slice.sweep_id))?;
+        // One account and Region is one lane, and a lane has one worker at a time.
+        let lane = operation.map_or("lane", Operation::as_str);
+        self.client
+            .send_message()
+            .queue_url(url)
+            .message_group_id(lane)
+            .message_deduplication_id(slice.deduplication_id())
+            .message_body(serde_json::to_string(slice)?)
+            .send()
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! Settings: read once, typed, and refused loudly. Nothing has a silent default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use shared::api::CallerIdentity;
+use shared::sweep::CallRate;
+
+/// The prefix of every variable of ours.
+const PREFIX: &str = "JOBWARDEN_";
+
+/// The variables of the environment that are ours, taken one by one.
+#[derive(Debug)]
+pub struct Settings {
+    given: BTreeMap<String, String>,
+    problems: Vec<String>,
+}
+
+/// Everything wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError(Vec<String>);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the function's environment is wrong: {}", self.0.join("; "))
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl Settings {
+    /// Reads settings from the environment: `take` takes each variable that the function has.
+    ///
+    /// # Errors
+    /// When one is missing or wrong, or the environment has one of ours that the function does
+    /// not take; all of them at once.
+    pub fn read<T>(take: impl FnOnce(&mut Self) -> T) -> Result<T, SettingsError> {
+        Self::read_from(std::env::vars(), take)
+    }
+
+    fn read_from<T>(
+        vars: impl Iterator<Item = (String, String)>,
+        take: impl FnOnce(&mut Self) -> T,
+    ) -> Result<T, SettingsError> {
+        let given = vars.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let mut settings = Self {
+            given,
+            problems: Vec::new(),
+        };
+        let taken = take(&mut settings);
+        for name in settings.given.keys() {
+            settings
+                .problems
+                .push(format!("{name} is not known here; remove it or correct its name"));
+        }
+        if settings.problems.is_empty() {
+            Ok(taken)
+        } else {
+            Err(SettingsError(settings.problems))
+        }
+    }
+
+    /// Takes one variable. A problem is noted and answered with `instead`, which never gets out.
+    fn take<T>(&mut self, name: &str, instead: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
+        let name = format!("{PREFIX}{name}");
+        let parsed = match self.given.remove(&name) {
+            None => Err(format!("{name} is missing")),
+            Some(value) => parse(&value).map_err(|problem| format!("{name}: {problem}")),
+        };
+        parsed.unwrap_or_else(|problem| {
+            self.problems.push(problem);
+            instead
+        })
+    }
+
+    fn text(&mut self, name: &str) -> String {
+        self.take(name, String::new(), |value| {
+            if value.trim().is_empty() {
+                Err("is empty".to_owned())
+            } else {
+                Ok(value.to_owned())
+            }
+        })
+    }
+
+    /// `JOBWARDEN_CALLER_IDENTITY`: which authorizer stands before the API.
+    pub fn caller_identity(&mut self) -> CallerIdentity {
+        self.take("CALLER_IDENTITY", CallerIdentity::Iam, |value| {
+            CallerIdentity::parse(value).ok_or_else(|| format!("`{value}` must be iam or claims"))
+        })
+    }
+
+    /// `JOBWARDEN_BUCKET`: the bucket of states, reports and archives.
+    pub fn bucket(&mut self) -> String {
+        self.text("BUCKET")
+    }
+
+    /// `JOBWARDEN_DRY_RUN`: whether the deployment allows dry runs only.
+    pub fn dry_run(&mut self) -> bool {
+        self.take("DRY_RUN", true, |value| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(format!("`{other}` must be true or false")),
+        })
+    }
+
+    /// `JOBWARDEN_QUEUE_URL`: a worker's own queue.
+    pub fn queue_url(&mut self) -> String {
+        self.text("QUEUE_URL")
+    }
+
+    /// `JOBWARDEN_DELETE_EXPIRED_QUEUE_URL`.
+    pub fn delete_expired_queue_url(&mut self) -> String {
+        self.text("DELETE_EXPIRED_QUEUE_URL")
+    }
+
+    /// `JOBWARDEN_CANCEL_STALE_QUEUE_URL`.
+    pub fn cancel_stale_queue_url(&mut self) -> String {
+        self.text("CANCEL_STALE_QUEUE_URL")
+    }
+
+    /// `JOBWARDEN_CALLS_PER_SECOND`: the rate of a sweep's calls, for each operation.
+    pub fn calls_per_second(&mut self) -> CallRate {
+        self.take("CALLS_PER_SECOND", CallRate::LOWEST, CallRate::parse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> Result<(String, bool), SettingsError> {
+        let vars = vars
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::read_from(vars, |settings| (settings.bucket(), settings.dry_run()))
+    }
+
+    #[test]
+    fn settings_are_typed_and_other_variables_are_nobodys_business() {
+        let vars = [
+            ("JOBWARDEN_BUCKET", "b"),
+            ("JOBWARDEN_DRY_RUN", "false"),
+            ("HOME", "/"),
+        ];
+        assert_eq!(read(&vars), Ok(("b".to_owned(), false)));
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let vars = [("JOBWARDEN_DRY_RUN", "no"), ("JOBWARDEN_BUKET", "b")];
+        assert_eq!(
+            read(&vars).unwrap_err().to_string(),
+            "the function's environment is wrong: JOBWARDEN_BUCKET is missing; JOBWARDEN_DRY_RUN: `no` must be \
+             true or false; JOBWARDEN_BUKET is not known here; remove it or correct its name"
+        );
+    }
+
+    #[test]
+    fn an_empty_dry_run_is_not_false() {
+        assert!(read(&[("JOBWARDEN_BUCKET", "b"), ("JOBWARDEN_DRY_RUN", "")]).is_err());
+        assert!(read(&[("JOBWARDEN_BUCKET", " "), ("JOBWARDEN_DRY_RUN", "true")]).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! The guarded CancelJobExecution: `PUT /things/{thingName}/jobs/{jobId}/cancel`.
+
+use aws::gateway::{self, Call};
+use aws_lambda_events::apigw::ApiGatewayProxyResponse;
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::access::AccessPolicy;
+use shared::api::{ApiError, ApiResponse, CallerIdentity, principal};
+use shared::guard::{Caller, Guard, JobCache};
+use shared::ports::{CancelExecutions, ReadJobs};
+
+/// The function's parts.
+#[derive(Debug)]
+pub struct CancelExecution<I> {
+    /// AWS IoT Jobs.
+    pub iot: I,
+    /// Who may do what.
+    pub access: AccessPolicy,
+    /// Which authorizer says who calls.
+    pub caller_identity: CallerIdentity,
+    /// Jobs read lately.
+    pub jobs: JobCache,
+}
+
+impl<I: ReadJobs + CancelExecutions> CancelExecution<I> {
+    /// Answers one event of the gateway.
+    pub async fn handle(&self, event: Value, now: Timestamp) -> ApiGatewayProxyResponse {
+        gateway::answer(event, |call| self.cancel(call, now)).await
+    }
+
+    async fn cancel(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
+        let principal = principal(self.caller_identity, &call.identified)?;
+        let request = call.request.cancel()?;
+        let caller = Caller {
+            principal: &principal,
+            now,
+            request_id: &call.request_id,
+        };
+        let guard = Guard {
+            iot: &self.iot,
+            access: &self.access,
+            jobs: &self.jobs,
+        };
+        let answer = guard.cancel(&caller, &request).await?;
+        Ok(ApiResponse::ok(200, &answer))
+    }
+}

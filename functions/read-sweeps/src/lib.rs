@@ -1,0 +1,97 @@
+//! Shows sweeps: `GET /sweeps`, `GET /sweeps/{sweepId}` and `GET /sweeps/{sweepId}/report`.
+
+use aws::gateway::{self, Call};
+use aws_lambda_events::apigw::ApiGatewayProxyResponse;
+use jiff::Timestamp;
+use object_store::ObjectStore;
+use serde_json::{Value, json};
+use shared::access::{AccessPolicy, Decision, Principal, SweepAction};
+use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, principal};
+use shared::operation::Operation;
+use shared::sweep::{self, ReadError, Sweep};
+
+/// The function's parts.
+#[derive(Debug)]
+pub struct ReadSweeps<B> {
+    /// The bucket of states and reports.
+    pub bucket: B,
+    /// Who may do what.
+    pub access: AccessPolicy,
+    /// Which authorizer says who calls.
+    pub caller_identity: CallerIdentity,
+}
+
+impl<B: ObjectStore> ReadSweeps<B> {
+    /// Answers one event of the gateway.
+    pub async fn handle(&self, event: Value, now: Timestamp) -> ApiGatewayProxyResponse {
+        gateway::answer(event, |call| self.read(call, now)).await
+    }
+
+    async fn read(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
+        let principal = principal(self.caller_identity, &call.identified)?;
+        match call.route.as_str() {
+            "GET /sweeps" => self.list(&principal, call, now).await,
+            "GET /sweeps/{sweepId}" => {
+                let sweep = self.one(&principal, call, now).await?;
+                Ok(ApiResponse::ok(200, &sweep.view()))
+            }
+            "GET /sweeps/{sweepId}/report" => {
+                let sweep = self.one(&principal, call, now).await?;
+                let report = sweep::report(&self.bucket, &sweep.sweep_id)
+                    .await
+                    .map_err(failed)?;
+                Ok(ApiResponse::ok(200, &report))
+            }
+            other => Err(ApiError::no_route(other)),
+        }
+    }
+
+    async fn list(&self, principal: &Principal, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
+        let wanted = call.request.list_sweeps()?;
+        let asked = wanted
+            .operation
+            .map_or(Operation::ALL.to_vec(), |operation| vec![operation]);
+        for operation in asked {
+            self.allow(principal, operation, now)?;
+        }
+        let page = sweep::list(&self.bucket, &wanted).await.map_err(failed)?;
+        let sweeps: Vec<_> = page.sweeps.iter().map(Sweep::view).collect();
+        let mut body = json!({ "sweeps": sweeps });
+        if let (Some(next), Some(body)) = (page.next, body.as_object_mut()) {
+            body.insert("nextToken".to_owned(), json!(next));
+        }
+        Ok(ApiResponse::ok(200, &body))
+    }
+
+    /// The sweep of the path. The policy is asked before the bucket: whoever may not read
+    /// sweeps does not learn which there are.
+    async fn one(&self, principal: &Principal, call: Call, now: Timestamp) -> Result<Sweep, ApiError> {
+        let id = call.request.sweep_id()?;
+        if let Some(operation) = id.operation() {
+            self.allow(principal, operation, now)?;
+        }
+        sweep::read(&self.bucket, &id).await.map_err(failed)
+    }
+
+    fn allow(&self, principal: &Principal, operation: Operation, now: Timestamp) -> Result<(), ApiError> {
+        match self
+            .access
+            .decide_sweep(principal, SweepAction::Read, operation, now)
+        {
+            Decision::Allow(_) => Ok(()),
+            Decision::Deny(refusal) => Err(ApiError::new(
+                ErrorCode::AccessDenied,
+                format!("ReadSweep: {refusal}"),
+            )),
+        }
+    }
+}
+
+fn failed(error: ReadError) -> ApiError {
+    match error {
+        ReadError::NotFound(message) => ApiError::new(ErrorCode::ResourceNotFound, message),
+        error @ ReadError::Unavailable(_) => {
+            ApiError::unavailable("the bucket of sweeps did not serve; try again", error)
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Starts sweeps: `POST /sweeps`, and the events of EventBridge Scheduler.
+
+use aws::gateway::{self, Call};
+use jiff::Timestamp;
+use object_store::ObjectStore;
+use serde_json::{Value, json};
+use shared::access::{AccessPolicy, Decision, SweepAction};
+use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, principal};
+use shared::operation::Operation;
+use shared::ports::{Cause, SliceQueue};
+use shared::sweep::{StartError, Starter, Trigger};
+
+/// The function's parts.
+#[derive(Debug)]
+pub struct StartSweep<B, Q> {
+    /// The bucket of states.
+    pub bucket: B,
+    /// The queues of both operations.
+    pub queue: Q,
+    /// Who may do what.
+    pub access: AccessPolicy,
+    /// Which authorizer says who calls.
+    pub caller_identity: CallerIdentity,
+    /// Whether the deployment allows dry runs only.
+    pub dry_run_only: bool,
+}
+
+impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
+    /// Answers one event: a call of the API, or a schedule's.
+    ///
+    /// # Errors
+    /// When a schedule's event cannot start its sweep; it is delivered again, or ends in the
+    /// dead-letter queue.
+    pub async fn handle(&self, event: Value, now: Timestamp) -> Result<Value, Cause> {
+        if gateway::is_call(&event) {
+            let response = gateway::answer(event, |call| self.called(call, now)).await;
+            return Ok(serde_json::to_value(response)?);
+        }
+        let sweep = Box::pin(self.starter().start(&scheduled(&event)?, now)).await?;
+        Ok(json!({ "sweepId": sweep.sweep_id, "dryRun": sweep.dry_run }))
+    }
+
+    fn starter(&self) -> Starter<'_, Q> {
+        Starter {
+            bucket: &self.bucket,
+            queue: &self.queue,
+            dry_run_only: self.dry_run_only,
+        }
+    }
+
+    async fn called(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
+        let principal = principal(self.caller_identity, &call.identified)?;
+        let request = call.request.start_sweep()?;
+        // The same reading of an absent dryRun as the start itself has.
+        let dry_run = self.dry_run_only || request.dry_run.unwrap_or(false);
+        let action = SweepAction::Start {
+            dry_run,
+            releases_plan: request.release_plan.is_some(),
+        };
+        if let Decision::Deny(refusal) = self
+            .access
+            .decide_sweep(&principal, action, request.operation, now)
+        {
+            return Err(ApiError::new(
+                ErrorCode::AccessDenied,
+                format!("StartSweep: {refusal}"),
+            ));
+        }
+        let trigger = Trigger {
+            operation: request.operation,
+            dry_run: request.dry_run,
+            release_plan: request.release_plan,
+            requested_by: principal.to_string(),
+            now,
+            id: call.request_id,
+        };
+        let sweep = self
+            .starter()
+            .start(&trigger, now)
+            .await
+            .map_err(|error| match error {
+                StartError::Invalid(message) => ApiError::new(ErrorCode::InvalidRequest, message),
+                error @ (StartError::Store(_) | StartError::Queue(_)) => {
+                    ApiError::unavailable("the sweep could not be started; try again", error)
+                }
+            })?;
+        Ok(ApiResponse::ok(202, &sweep.view()))
+    }
+}
+
+/// What a schedule asks for. Its name ends in the operation: `STACK-delete-expired`.
+fn scheduled(event: &Value) -> Result<Trigger, Cause> {
+    let text = |name: &str| event.get(name).and_then(Value::as_str);
+    let schedule = event
+        .get("resources")
+        .and_then(|resources| resources.get(0))
+        .and_then(Value::as_str);
+    let (Some("aws.scheduler"), Some(schedule), Some(id)) = (text("source"), schedule, text("id")) else {
+        return Err("the event is neither a call of the API nor one of EventBridge Scheduler".into());
+    };
+    let operation = Operation::ALL
+        .into_iter()
+        .find(|operation| schedule.ends_with(operation.as_str()))
+        .ok_or_else(|| {
+            format!(
+                "the schedule `{schedule}` names no operation; end its name in delete-expired or cancel-stale"
+            )
+        })?;
+    let time = text("time").ok_or("the schedule's event has no time")?;
+    let now = time
+        .parse()
+        .map_err(|error| format!("the schedule's time `{time}` is no time: {error}"))?;
+    let requested_by = format!("schedule {schedule}");
+    Ok(Trigger {
+        operation,
+        dry_run: None,
+        release_plan: None,
+        requested_by,
+        now,
+        id: id.to_owned(),
+    })
+}

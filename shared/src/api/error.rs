@@ -1,0 +1,120 @@
+//! Errors as AWS IoT words them: one exhaustive map from ours to the wire.
+
+use crate::guard::GuardError;
+use crate::ids::Violation;
+use crate::ports::Cause;
+
+/// AWS IoT's names of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The request breaks a limit or makes no sense.
+    InvalidRequest,
+    /// The access policy refused.
+    AccessDenied,
+    /// There is no such thing.
+    ResourceNotFound,
+    /// The status does not allow it.
+    InvalidStateTransition,
+    /// It is another version.
+    VersionConflict,
+    /// A quota is used up. AWS IoT answers this with 400, not 429.
+    Throttling,
+    /// Something underneath is not available.
+    ServiceUnavailable,
+}
+
+impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 7] = [
+        Self::InvalidRequest,
+        Self::AccessDenied,
+        Self::ResourceNotFound,
+        Self::InvalidStateTransition,
+        Self::VersionConflict,
+        Self::Throttling,
+        Self::ServiceUnavailable,
+    ];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "InvalidRequestException",
+            Self::AccessDenied => "AccessDeniedException",
+            Self::ResourceNotFound => "ResourceNotFoundException",
+            Self::InvalidStateTransition => "InvalidStateTransitionException",
+            Self::VersionConflict => "VersionConflictException",
+            Self::Throttling => "ThrottlingException",
+            Self::ServiceUnavailable => "ServiceUnavailableException",
+        }
+    }
+
+    /// The HTTP status that AWS IoT gives it.
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::InvalidRequest | Self::Throttling => 400,
+            Self::AccessDenied => 403,
+            Self::ResourceNotFound => 404,
+            Self::InvalidStateTransition | Self::VersionConflict => 409,
+            Self::ServiceUnavailable => 503,
+        }
+    }
+}
+
+/// What the client is told, and what the log is told besides.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {message}", .code.as_str())]
+pub struct ApiError {
+    /// AWS's name for it.
+    pub code: ErrorCode,
+    /// What, where and what to do about it.
+    pub message: String,
+    /// The cause; it never goes to the client.
+    #[source]
+    pub cause: Option<Cause>,
+}
+
+impl ApiError {
+    /// An error without a hidden cause.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            cause: None,
+        }
+    }
+
+    /// Something underneath is not available.
+    pub fn unavailable(message: impl Into<String>, cause: impl Into<Cause>) -> Self {
+        Self {
+            code: ErrorCode::ServiceUnavailable,
+            message: message.into(),
+            cause: Some(cause.into()),
+        }
+    }
+}
+
+impl From<Vec<Violation>> for ApiError {
+    fn from(violations: Vec<Violation>) -> Self {
+        let told: Vec<_> = violations.iter().map(Violation::to_string).collect();
+        let count = violations.len();
+        let noun = if count == 1 { "error" } else { "errors" };
+        let message = format!("{count} validation {noun} detected: {}", told.join("; "));
+        Self::new(ErrorCode::InvalidRequest, message)
+    }
+}
+
+impl From<GuardError> for ApiError {
+    fn from(error: GuardError) -> Self {
+        let message = error.to_string();
+        let (code, cause) = match error {
+            GuardError::Refused { .. } => (ErrorCode::AccessDenied, None),
+            GuardError::Invalid(_) => (ErrorCode::InvalidRequest, None),
+            GuardError::NotFound(_) => (ErrorCode::ResourceNotFound, None),
+            GuardError::InvalidState(_) => (ErrorCode::InvalidStateTransition, None),
+            GuardError::VersionConflict(_) => (ErrorCode::VersionConflict, None),
+            GuardError::Throttled(cause) => (ErrorCode::Throttling, Some(cause)),
+            GuardError::Unavailable { source, .. } => (ErrorCode::ServiceUnavailable, Some(source)),
+        };
+        Self { code, message, cause }
+    }
+}

@@ -1,0 +1,49 @@
+//! The API's edge: requests parsed to the last member, answers in the wire form of AWS IoT.
+
+mod body;
+mod error;
+mod principal;
+mod request;
+
+pub use error::{ApiError, ErrorCode};
+pub use principal::{CallerIdentity, Identified, principal};
+pub use request::{ApiRequest, ListSweeps, StartRequest};
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// What goes back to the client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error's name, for the header `x-amzn-ErrorType`.
+    pub error_type: Option<&'static str>,
+    /// The body.
+    pub body: Value,
+}
+
+impl ApiResponse {
+    /// A success.
+    pub fn ok(status: u16, body: &impl Serialize) -> Self {
+        match serde_json::to_value(body) {
+            Ok(body) => Self {
+                status,
+                error_type: None,
+                body,
+            },
+            Err(error) => ApiError::unavailable("the answer could not be written", error).into(),
+        }
+    }
+}
+
+impl From<ApiError> for ApiResponse {
+    fn from(error: ApiError) -> Self {
+        let body = serde_json::json!({ "message": error.message });
+        Self {
+            status: error.code.http_status(),
+            error_type: Some(error.code.as_str()),
+            body,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The archive: a durable record of every execution, written before anything is done to it.
+//!
+//! A [`Delete`] can only be had from a [`Receipt`], and a receipt only from a write that the
+//! bucket acknowledged: code that deletes without an archive record does not compile.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use object_store::path::Path;
+use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
+use serde::{Deserialize, Serialize};
+
+use crate::access::DecidingPolicy;
+use crate::execution::{Execution, ExecutionRow, Identity, JobFacts};
+use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName};
+
+/// The form of the records; grows when a reader would have to change.
+const FORMAT: u8 = 1;
+
+/// What is known of an execution when it is archived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "archive")]
+pub enum Content {
+    /// Everything that AWS tells of it.
+    Full {
+        /// The execution as described.
+        execution: Execution,
+    },
+    /// What a listing tells of it.
+    Summary {
+        /// The execution as listed.
+        execution: ExecutionRow,
+    },
+}
+
+/// One line of the archive: what was there, what is about to happen to it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The form of this record.
+    pub format: u8,
+    /// What is about to happen, in AWS's words.
+    pub action: String,
+    /// Who asked.
+    pub principal: String,
+    /// The request or the sweep that asked.
+    pub origin: String,
+    /// The time of that request or sweep.
+    pub decided_at: Timestamp,
+    /// The retention rule, where one proposed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Since when the rule has it due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_since: Option<Timestamp>,
+    /// The policies that permitted it.
+    pub policies: Vec<DecidingPolicy>,
+    /// What tells the policy set.
+    pub policy_digest: String,
+    /// The job and its tags.
+    pub job: JobFacts,
+    /// The execution.
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+impl Record {
+    /// The form that this version writes.
+    pub const fn format() -> u8 {
+        FORMAT
+    }
+
+    /// The execution's thing.
+    pub fn thing_name(&self) -> &ThingName {
+        &self.row().thing_name
+    }
+
+    /// The execution's identity.
+    pub fn identity(&self) -> Identity {
+        self.row().identity()
+    }
+
+    /// The execution as a listing would show it.
+    pub fn row(&self) -> &ExecutionRow {
+        match &self.content {
+            Content::Full { execution } => &execution.row,
+            Content::Summary { execution } => execution,
+        }
+    }
+}
+
+/// The bucket has these records.
+#[derive(Debug)]
+pub struct Receipt {
+    key: String,
+    records: Vec<Record>,
+}
+
+impl Receipt {
+    /// Where they are.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The records, each with the deletion that it allows.
+    pub fn deletions(&self) -> impl Iterator<Item = (&Record, Delete)> {
+        self.records.iter().map(|record| {
+            let delete = Delete {
+                job_id: record.job.job.job_id.clone(),
+                thing_name: record.thing_name().clone(),
+                execution_number: record.identity().execution_number,
+                namespace_id: None,
+            };
+            (record, delete)
+        })
+    }
+
+    /// The records.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+}
+
+/// What DeleteJobExecution is sent. There is no force: no code of this product can send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delete {
+    job_id: JobId,
+    thing_name: ThingName,
+    execution_number: ExecutionNumber,
+    namespace_id: Option<NamespaceId>,
+}
+
+impl Delete {
+    /// With the namespace that the caller named.
+    #[must_use]
+    pub fn in_namespace(self, namespace_id: Option<NamespaceId>) -> Self {
+        Self { namespace_id, ..self }
+    }
+
+    /// The job.
+    pub fn job_id(&self) -> &JobId {
+        &self.job_id
+    }
+
+    /// The thing.
+    pub fn thing_name(&self) -> &ThingName {
+        &self.thing_name
+    }
+
+    /// Which execution.
+    pub fn execution_number(&self) -> ExecutionNumber {
+        self.execution_number
+    }
+
+    /// The namespace that the caller named.
+    pub fn namespace_id(&self) -> Option<&NamespaceId> {
+        self.namespace_id.as_ref()
+    }
+}
+
+/// Why a record could not be written or read back.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// A record could not be put into words.
+    #[error("cannot write an archive record")]
+    Record(#[from] serde_json::Error),
+    /// The bucket did not take it, or does not have it.
+    #[error("the bucket did not answer as it should")]
+    Bucket(#[from] object_store::Error),
+    /// What was read back is not text.
+    #[error("the archive object is not text")]
+    Text(#[from] std::str::Utf8Error),
+}
+
+/// Writes records as JSON Lines in one new object; an object that exists is never replaced.
+///
+/// # Errors
+/// When the bucket did not acknowledge the object. Nothing may be deleted then.
+pub async fn write(
+    bucket: &dyn ObjectStore,
+    origin: &str,
+    name: &str,
+    now: Timestamp,
+    records: Vec<Record>,
+) -> Result<Receipt, ArchiveError> {
+    let key = key(origin, name, now);
+    let mut lines = Vec::new();
+    for record in &records {
+        serde_json::to_writer(&mut lines, record)?;
+        lines.push(b'\n');
+    }
+    let options = PutOptions {
+        mode: PutMode::Create,
+        ..PutOptions::default()
+    };
+    bucket
+        .put_opts(&Path::from(key.as_str()), PutPayload::from(lines), options)
+        .await?;
+    Ok(Receipt { key, records })
+}
+
+/// Reads the records of an object back.
+///
+/// # Errors
+/// When the bucket does not have it, or it is not an archive object.
+pub async fn read(bucket: &dyn ObjectStore, key: &str) -> Result<Vec<Record>, ArchiveError> {
+    let bytes = bucket
+        .get_opts(&Path::from(key), object_store::GetOptions::default())
+        .await?
+        .bytes()
+        .await?;
+    let text = std::str::from_utf8(&bytes)?;
+    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+/// Where everything of one sweep (or, with the origin `api`, of one day's API calls) lies.
+pub fn prefix(origin: &str, now: Timestamp) -> String {
+    let date = now.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string();
+    format!("archive/date={date}/sweep={origin}/")
+}
+
+fn key(origin: &str, name: &str, now: Timestamp) -> String {
+    format!("{}{name}.jsonl", prefix(origin, now))
+}

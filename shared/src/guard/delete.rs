@@ -1,0 +1,210 @@
+//! The guarded DeleteJobExecution: archived first, never with force on the wire.
+
+use object_store::ObjectStore;
+
+use super::cancel::check_cancellable;
+use super::settle::{DeleteEffect, after_unknown_delete};
+use super::{Answer, Caller, Guard, GuardError, Permission, TRIES};
+use crate::access::{ExecutionAction, Terms};
+use crate::archive::{self, Content, Record};
+use crate::digest;
+use crate::execution::{Execution, JobFacts, Status};
+use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName};
+use crate::ports::{CancelExecutions, DeleteExecutions, Force, MutationError, ReadJobs};
+
+/// What a caller asks of DeleteJobExecution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteRequest {
+    /// The job.
+    pub job_id: JobId,
+    /// The thing.
+    pub thing_name: ThingName,
+    /// Which execution.
+    pub execution_number: ExecutionNumber,
+    /// Whether an active execution may be cancelled first.
+    pub force: Force,
+    /// The namespace that the caller names.
+    pub namespace_id: Option<NamespaceId>,
+    /// Whether to decide and report only.
+    pub dry_run: bool,
+}
+
+impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
+    /// Deletes an execution, if the access policy allows it. Its record is in the bucket before.
+    ///
+    /// An active execution is deleted only with force, and then it is cancelled first, pinned to
+    /// its version, and deleted as CANCELED: DeleteJobExecution checks no version, so with force
+    /// it could destroy a result that arrived a moment before.
+    ///
+    /// # Errors
+    /// As [`GuardError`] tells. Of all of them only [`GuardError::Unavailable`] leaves open
+    /// whether something happened, and says so.
+    pub async fn delete(
+        &self,
+        bucket: &dyn ObjectStore,
+        caller: &Caller<'_>,
+        request: &DeleteRequest,
+    ) -> Result<Answer, GuardError> {
+        let DeleteRequest {
+            job_id,
+            thing_name,
+            execution_number,
+            force,
+            dry_run,
+            ..
+        } = request;
+        let terms = Terms {
+            force: *force,
+            pinned: false,
+            dry_run: *dry_run,
+            archived: true,
+            past_retention: false,
+            now: caller.now,
+        };
+        for _ in 0..TRIES {
+            let (execution, job) = self.read(job_id, thing_name, Some(*execution_number)).await?;
+            let decision = self.decide(caller, ExecutionAction::Delete, (&execution, &job), terms)?;
+            check_deletable(*force, &execution)?;
+            if *dry_run {
+                return Ok(answer(request, decision, "wouldDelete", execution, None));
+            }
+            let ended = if execution.row.status.is_terminal() {
+                execution.clone()
+            } else {
+                match self.cancel_first(&execution, *force).await {
+                    Ok(ended) => ended,
+                    Err(GuardError::VersionConflict(_)) => continue,
+                    Err(error) => return Err(error),
+                }
+            };
+            let key = self
+                .archive_and_delete(bucket, caller, request, &decision, job, ended)
+                .await?;
+            return Ok(answer(request, decision, "deleted", execution, Some(key)));
+        }
+        let message = format!("the execution changed {TRIES} times while it was being cancelled; try again");
+        Err(GuardError::VersionConflict(message))
+    }
+
+    /// Cancels an active execution and waits until it shows as CANCELED.
+    async fn cancel_first(&self, execution: &Execution, force: Force) -> Result<Execution, GuardError> {
+        check_cancellable(force, execution)?;
+        // A cancel hits the thing's current execution, whatever number was asked for.
+        let row = &execution.row;
+        let current = self
+            .iot
+            .describe_execution(&execution.job_id, &row.thing_name, None)
+            .await?;
+        if current.row.identity() != row.identity() {
+            let message = format!(
+                "execution {} is {} and is not the thing's current one ({}), so it cannot be cancelled first",
+                row.execution_number, row.status, current.row.execution_number
+            );
+            return Err(GuardError::InvalidState(message));
+        }
+        self.cancel_pinned(execution, force, None).await?.ok_or_else(|| {
+            let message = "the execution was cancelled but does not show as CANCELED yet, so it was not \
+                           deleted; try again";
+            GuardError::Unavailable {
+                message: message.to_owned(),
+                source: "not CANCELED yet".into(),
+            }
+        })
+    }
+
+    async fn archive_and_delete(
+        &self,
+        bucket: &dyn ObjectStore,
+        caller: &Caller<'_>,
+        request: &DeleteRequest,
+        decision: &Permission,
+        job: JobFacts,
+        ended: Execution,
+    ) -> Result<String, GuardError> {
+        let identity = ended.row.identity();
+        let record = Record {
+            format: Record::format(),
+            action: ExecutionAction::Delete.as_str().to_owned(),
+            principal: caller.principal.to_string(),
+            origin: caller.request_id.to_owned(),
+            decided_at: caller.now,
+            rule: None,
+            due_since: None,
+            policies: decision.policies(),
+            policy_digest: decision.policy_digest.clone(),
+            job,
+            content: Content::Full { execution: ended },
+        };
+        let name = digest::of([
+            caller.request_id,
+            request.job_id.as_str(),
+            request.thing_name.as_str(),
+            &request.execution_number.to_string(),
+        ]);
+        let receipt = archive::write(bucket, "api", &name, caller.now, vec![record]).await?;
+        for (_, delete) in receipt.deletions() {
+            match self
+                .iot
+                .delete(&delete.in_namespace(request.namespace_id.clone()))
+                .await
+            {
+                Ok(()) => {}
+                Err(MutationError::Unknown(source)) => {
+                    match after_unknown_delete(self.iot, &request.job_id, &request.thing_name, identity).await
+                    {
+                        Ok(DeleteEffect::Gone) => {}
+                        Ok(DeleteEffect::StillThere) => {
+                            return Err(GuardError::unknown_outcome(
+                                "AWS IoT did not confirm the delete",
+                                source,
+                            ));
+                        }
+                        Err(error) => {
+                            return Err(GuardError::unknown_outcome("AWS IoT's answer was lost", error));
+                        }
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(receipt.key().to_owned())
+    }
+}
+
+fn answer(
+    request: &DeleteRequest,
+    decision: Permission,
+    result: &'static str,
+    execution: Execution,
+    archive: Option<String>,
+) -> Answer {
+    Answer {
+        dry_run: request.dry_run,
+        decision,
+        result,
+        confirmed: archive.is_some(),
+        execution,
+        archive,
+    }
+}
+
+/// AWS's reference refuses to delete what waits without force, and has been seen doing it. We
+/// refuse: a delete without force never ends anything that is under way.
+fn check_deletable(force: Force, execution: &Execution) -> Result<(), GuardError> {
+    let status = execution.row.status;
+    match (status, force) {
+        (Status::Queued | Status::InProgress, Force::Never) => Err(GuardError::InvalidState(format!(
+            "the execution is {status}; cancel it first, or use force"
+        ))),
+        (Status::Queued | Status::InProgress, Force::EvenInProgress)
+        | (
+            Status::Succeeded
+            | Status::Failed
+            | Status::TimedOut
+            | Status::Rejected
+            | Status::Removed
+            | Status::Canceled,
+            _,
+        ) => Ok(()),
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a guarded operation did not happen.
+
+use crate::access::{ExecutionAction, Refusal};
+use crate::archive::ArchiveError;
+use crate::ports::{Cause, MutationError, ReadError};
+
+/// Why a guarded operation did not happen, or is not known to have happened.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The access policy refused.
+    #[error("{}: {refusal}", .action.as_str())]
+    Refused {
+        /// What was asked.
+        action: ExecutionAction,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// AWS finds the request malformed.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such job or execution.
+    #[error("{0}")]
+    NotFound(String),
+    /// The execution's status does not allow it.
+    #[error("{0}")]
+    InvalidState(String),
+    /// The execution is not the version that was asked for or decided on.
+    #[error("{0}")]
+    VersionConflict(String),
+    /// A quota of AWS IoT is used up for now; nothing happened.
+    #[error("AWS IoT throttled the request; slow down and try again")]
+    Throttled(#[source] Cause),
+    /// Something underneath is not available. The message says whether anything happened.
+    #[error("{message}")]
+    Unavailable {
+        /// What, and what to do.
+        message: String,
+        /// Why.
+        source: Cause,
+    },
+}
+
+impl GuardError {
+    pub(super) fn unknown_outcome(what: &str, source: impl Into<Cause>) -> Self {
+        let message = format!("{what}; describe the execution before trying again");
+        Self::Unavailable {
+            message,
+            source: source.into(),
+        }
+    }
+}
+
+impl From<ReadError> for GuardError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound(message) => Self::NotFound(message),
+            ReadError::Throttled { source, .. } => Self::Throttled(source),
+            ReadError::InvalidToken(_) | ReadError::Unreadable { .. } | ReadError::Unavailable { .. } => {
+                let message =
+                    "a fact that the decision needs could not be read, so nothing was done; try again"
+                        .to_owned();
+                Self::Unavailable {
+                    message,
+                    source: Box::new(error),
+                }
+            }
+        }
+    }
+}
+
+impl From<MutationError> for GuardError {
+    fn from(error: MutationError) -> Self {
+        match error {
+            MutationError::NotFound(message) => Self::NotFound(message),
+            MutationError::InvalidState(message) => Self::InvalidState(message),
+            MutationError::VersionConflict(message) => Self::VersionConflict(message),
+            MutationError::Invalid(message) => Self::Invalid(message),
+            MutationError::Throttled(source) => Self::Throttled(source),
+            MutationError::RoleRefused(source) => Self::Unavailable {
+                message: "this function's role may not do this, so nothing was done; see the log".to_owned(),
+                source,
+            },
+            MutationError::Unknown(source) => Self::unknown_outcome("AWS IoT's answer was lost", source),
+        }
+    }
+}
+
+impl From<ArchiveError> for GuardError {
+    fn from(error: ArchiveError) -> Self {
+        let message = "the archive did not take the record, so nothing was deleted; try again".to_owned();
+        Self::Unavailable {
+            message,
+            source: Box::new(error),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a sweep may do to an execution, and what may come of it.
+
+use std::future::Future;
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::{Delete, Record};
+use crate::ids::Version;
+use crate::operation::Operation;
+use crate::ports::{Cancel, CancelExecutions, DeleteExecutions, Force, MutationError, ReadJobs};
+
+/// What came of an execution that a sweep acted on, or meant to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// Deleted, and AWS said so or it was looked for and gone.
+    Deleted,
+    /// Archived by a slice that died, and gone when its successor looked.
+    DeletedByInterruptedSlice,
+    /// Cancelled, and seen as CANCELED.
+    Canceled,
+    /// Cancelled by a slice that died, and CANCELED when its successor looked.
+    CanceledByInterruptedSlice,
+    /// Accepted by AWS, which does not show it yet.
+    CanceledNotSeenYet,
+    /// It was gone already.
+    AlreadyGone,
+    /// Its status or version had changed.
+    NoLongerEligible,
+    /// Its number belongs to another execution by now.
+    Replaced,
+    /// The access policy refused when it looked at the fresh facts.
+    Refused,
+    /// Its job's facts could not be read any more, so it was left alone.
+    JobUnreadable,
+    /// AWS found the request malformed.
+    RefusedByAws,
+    /// Its description could not be read.
+    Unreadable,
+    /// The answer was lost twice and the execution is unchanged; the next sweep will see to it.
+    NotConfirmed,
+    /// A cancel hit another execution than the one it was meant for.
+    Mismatch,
+}
+
+impl Outcome {
+    /// Whether the execution may have left its place in a listing.
+    pub(super) const fn moved(self) -> bool {
+        match self {
+            Self::Deleted
+            | Self::DeletedByInterruptedSlice
+            | Self::Canceled
+            | Self::CanceledByInterruptedSlice
+            | Self::CanceledNotSeenYet
+            | Self::AlreadyGone
+            | Self::Mismatch => true,
+            Self::NoLongerEligible
+            | Self::Replaced
+            | Self::Refused
+            | Self::JobUnreadable
+            | Self::RefusedByAws
+            | Self::Unreadable
+            | Self::NotConfirmed => false,
+        }
+    }
+}
+
+/// The one mutation that a sweep's function has the right to.
+pub trait Act<I>: Send + Sync {
+    /// What sweeps with this right do.
+    const OPERATION: Operation;
+
+    /// Sends it once. `version` is the one a description has just shown, where the operation
+    /// is pinned to one.
+    fn send(
+        iot: &I,
+        record: &Record,
+        delete: &Delete,
+        version: Option<Version>,
+    ) -> impl Future<Output = Result<(), MutationError>> + Send;
+}
+
+/// The right of the function `delete-expired`.
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteExpired;
+
+impl<I: ReadJobs + DeleteExecutions> Act<I> for DeleteExpired {
+    const OPERATION: Operation = Operation::DeleteExpired;
+
+    async fn send(iot: &I, _: &Record, delete: &Delete, _: Option<Version>) -> Result<(), MutationError> {
+        iot.delete(delete).await
+    }
+}
+
+/// The right of the function `cancel-stale`.
+#[derive(Debug, Clone, Copy)]
+pub struct CancelStale;
+
+impl<I: ReadJobs + CancelExecutions> Act<I> for CancelStale {
+    const OPERATION: Operation = Operation::CancelStale;
+
+    async fn send(
+        iot: &I,
+        record: &Record,
+        _: &Delete,
+        version: Option<Version>,
+    ) -> Result<(), MutationError> {
+        let Some(expected_version) = version else {
+            return Err(MutationError::Invalid(
+                "a cancel without a version is not sent".to_owned(),
+            ));
+        };
+        let cancel = Cancel {
+            job_id: record.job.job.job_id.clone(),
+            thing_name: record.thing_name().clone(),
+            expected_version,
+            force: Force::Never,
+            status_details: None,
+        };
+        iot.cancel(&cancel).await
+    }
+}

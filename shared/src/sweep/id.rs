@@ -1,0 +1,114 @@
+//! A sweep's name: when, what, and a few digits that tell two of the same second apart.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::digest;
+use crate::ids::{Violation, quoted};
+use crate::operation::Operation;
+
+/// A sweep's name, such as `20261121T020000Z-delete-expired-1a2b3c4d`. Names sort by time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SweepId(String);
+
+impl SweepId {
+    /// The name of the sweep that `trigger` started at `now`. The same trigger gives the same
+    /// name: starting twice for one event starts once.
+    pub fn new(now: Timestamp, operation: Operation, trigger: &str) -> Self {
+        let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ");
+        let digits: String = digest::of([operation.as_str(), trigger])
+            .chars()
+            .take(8)
+            .collect();
+        Self(format!("{time}-{operation}-{digits}"))
+    }
+
+    /// Parses a name.
+    ///
+    /// # Errors
+    /// When it is not of that form.
+    pub fn parse(input: &str) -> Result<Self, Violation> {
+        let fits = || {
+            let (time, rest) = input.split_once('-')?;
+            let (operation, digits) = rest.rsplit_once('-')?;
+            let (date, clock) = time.strip_suffix('Z')?.split_once('T')?;
+            let decimal =
+                |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_digit());
+            let hex = digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            (decimal(date, 8) && decimal(clock, 6) && hex && Operation::parse(operation).is_some())
+                .then_some(())
+        };
+        fits().map(|()| Self(input.to_owned())).ok_or_else(|| {
+            let problem = format!(
+                "{} must be a sweep's id, such as 20261121T020000Z-delete-expired-1a2b3c4d",
+                quoted(input)
+            );
+            Violation::new("sweepId", problem)
+        })
+    }
+
+    /// What the sweep does.
+    pub fn operation(&self) -> Option<Operation> {
+        let (_, rest) = self.0.split_once('-')?;
+        rest.rsplit_once('-')
+            .and_then(|(operation, _)| Operation::parse(operation))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SweepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for SweepId {
+    type Error = Violation;
+
+    fn try_from(input: String) -> Result<Self, Violation> {
+        Self::parse(&input)
+    }
+}
+
+impl From<SweepId> for String {
+    fn from(id: SweepId) -> String {
+        id.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_reads_back_and_the_same_trigger_gives_the_same_name() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        for operation in Operation::ALL {
+            let id = SweepId::new(now, operation, "event-1");
+            assert_eq!(SweepId::parse(id.as_str()).unwrap(), id);
+            assert_eq!(SweepId::new(now, operation, "event-1"), id);
+            assert_ne!(SweepId::new(now, operation, "event-2"), id);
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_lead_out_of_its_folder() {
+        for bad in [
+            "",
+            "..",
+            "../x",
+            "20261121T020000Z-drop-1a2b3c4d",
+            "20261121T020000Z-cancel-stale-1A2B3C4D",
+        ] {
+            assert!(SweepId::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Sweeps: scan everything, check the plan, apply it slice by slice, report.
+//!
+//! One slice is one invocation. A sweep's state lies in the bucket and moves only by conditional
+//! writes, so that a second delivery of a message finds the step taken and does nothing.
+
+mod act;
+mod apply;
+mod cursor;
+mod id;
+mod pace;
+mod plan;
+mod read;
+mod report;
+mod scan;
+mod slice;
+mod start;
+mod state;
+mod store;
+mod tally;
+
+pub use act::{Act, CancelStale, DeleteExpired, Outcome};
+pub use id::SweepId;
+pub use pace::{CallRate, IotOperation};
+pub use read::{ReadError, SweepPage, list, read, report};
+pub use report::Report;
+pub use slice::{SliceEnd, SliceError, SliceTime, Worker};
+pub use start::{StartError, Starter, Trigger};
+pub use state::{Sweep, SweepStatus, SweepView};
+pub use tally::{Tally, TallyRow};
+
+use serde::{Deserialize, Serialize};
+
+/// The message that brings a slice about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SliceMessage {
+    /// Which sweep.
+    pub sweep_id: SweepId,
+    /// Which step of it.
+    pub step: u64,
+}
+
+impl SliceMessage {
+    /// What makes two sendings of one step the same message.
+    pub fn deduplication_id(&self) -> String {
+        format!("{}-{}", self.sweep_id, self.step)
+    }
+}

@@ -1,0 +1,205 @@
+//! Pacing: one slot after the other for each operation, below the quota, so that a sweep uses its
+//! share of the quota and is hardly ever throttled.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until};
+
+/// The operations of AWS IoT; each has a quota of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum IotOperation {
+    /// ListJobs.
+    ListJobs,
+    /// ListJobExecutionsForJob.
+    ListJobExecutionsForJob,
+    /// DescribeJob.
+    DescribeJob,
+    /// ListTagsForResource.
+    ListTagsForResource,
+    /// DescribeJobExecution.
+    DescribeJobExecution,
+    /// CancelJobExecution.
+    CancelJobExecution,
+    /// DeleteJobExecution.
+    DeleteJobExecution,
+}
+
+impl fmt::Display for IotOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Calls a second for each operation: 0.1 to 1000.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct CallRate(f64);
+
+impl CallRate {
+    /// The lowest rate; throttling brings none below it.
+    pub const LOWEST: Self = Self(0.1);
+
+    /// Parses a rate.
+    ///
+    /// # Errors
+    /// When it is no number from 0.1 to 1000. Zero is not unlimited.
+    pub fn parse(input: &str) -> Result<Self, String> {
+        match input.parse::<f64>() {
+            Ok(rate) if (0.1..=1000.0).contains(&rate) => Ok(Self(rate)),
+            _ => Err(format!(
+                "`{input}` must be a number of calls a second from 0.1 to 1000"
+            )),
+        }
+    }
+
+    fn interval(self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.0)
+    }
+}
+
+/// There is no time left for another call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OutOfTime;
+
+#[derive(Debug)]
+struct Lane {
+    next: Instant,
+    rate: CallRate,
+}
+
+/// The slots of every operation.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    ceiling: CallRate,
+    deadline: Instant,
+    lanes: BTreeMap<IotOperation, Lane>,
+}
+
+impl Pacer {
+    /// Paces every operation at `ceiling`, and starts no call after `deadline`.
+    pub(super) fn new(ceiling: CallRate, deadline: Instant) -> Self {
+        Self {
+            ceiling,
+            deadline,
+            lanes: BTreeMap::new(),
+        }
+    }
+
+    /// Waits for the operation's next slot.
+    pub(super) async fn slot(&mut self, operation: IotOperation) -> Result<(), OutOfTime> {
+        let now = Instant::now();
+        let lane = self.lanes.entry(operation).or_insert(Lane {
+            next: now,
+            rate: self.ceiling,
+        });
+        let interval = lane.rate.interval();
+        // A late caller may catch up one slot, not more: a burst would be throttled.
+        let slot = lane.next.max(now.checked_sub(interval).unwrap_or(now));
+        if slot.max(now) >= self.deadline {
+            return Err(OutOfTime);
+        }
+        lane.next = slot + interval;
+        sleep_until(slot).await;
+        Ok(())
+    }
+
+    /// The call went through: the rate grows a little, up to the ceiling.
+    pub(super) fn went_through(&mut self, operation: IotOperation) {
+        if let Some(lane) = self.lanes.get_mut(&operation) {
+            lane.rate = CallRate((lane.rate.0 + self.ceiling.0 * 0.01).min(self.ceiling.0));
+        }
+    }
+
+    /// The call was throttled: the rate drops, and the next slot is a whole second away.
+    pub(super) fn throttled(&mut self, operation: IotOperation) {
+        if let Some(lane) = self.lanes.get_mut(&operation) {
+            lane.rate = CallRate((lane.rate.0 * 0.7).max(CallRate::LOWEST.0));
+            lane.next = lane.next.max(Instant::now() + Duration::from_secs(1));
+        }
+    }
+
+    /// Whether there is time for another call at all.
+    pub(super) fn time_left(&self) -> bool {
+        Instant::now() < self.deadline
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPERATION: IotOperation = IotOperation::DeleteJobExecution;
+
+    fn pacer(rate: &str, seconds: u64) -> Pacer {
+        Pacer::new(
+            CallRate::parse(rate).unwrap(),
+            Instant::now() + Duration::from_secs(seconds),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_calls_at_ten_a_second_take_ten_seconds() {
+        let mut pacer = pacer("10", 100);
+        let start = Instant::now();
+        for _ in 0..100 {
+            pacer.slot(OPERATION).await.unwrap();
+        }
+        let taken = start.elapsed().as_secs_f64();
+        assert!((9.8..=10.0).contains(&taken), "{taken}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_call_starts_at_or_after_the_deadline() {
+        let mut pacer = pacer("1", 3);
+        let mut calls = 0;
+        while pacer.slot(OPERATION).await.is_ok() {
+            calls += 1;
+        }
+        assert_eq!(calls, 3);
+        assert_eq!(pacer.slot(IotOperation::ListJobs).await, Ok(()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(pacer.slot(IotOperation::DescribeJob).await, Err(OutOfTime));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_is_not_followed_by_a_burst() {
+        let mut pacer = pacer("10", 100);
+        pacer.slot(OPERATION).await.unwrap();
+        tokio::time::advance(Duration::from_secs(20)).await;
+        let start = Instant::now();
+        for _ in 0..10 {
+            pacer.slot(OPERATION).await.unwrap();
+        }
+        assert!(
+            start.elapsed() >= Duration::from_millis(790),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn throttling_slows_down_and_success_recovers() {
+        let mut pacer = pacer("10", 10_000);
+        pacer.slot(OPERATION).await.unwrap();
+        pacer.throttled(OPERATION);
+        assert!(pacer.lanes[&OPERATION].rate < CallRate(7.1));
+        for _ in 0..100 {
+            pacer.went_through(OPERATION);
+        }
+        assert_eq!(pacer.lanes[&OPERATION].rate, CallRate(10.0));
+        for _ in 0..100 {
+            pacer.throttled(OPERATION);
+        }
+        assert_eq!(pacer.lanes[&OPERATION].rate, CallRate::LOWEST);
+    }
+
+    #[test]
+    fn zero_is_no_rate() {
+        for bad in ["0", "-1", "1001", "NaN", "inf", "", "fast"] {
+            assert!(CallRate::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(CallRate::parse("8"), Ok(CallRate(8.0)));
+    }
+}

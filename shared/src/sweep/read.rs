@@ -1,0 +1,96 @@
+//! Reading sweeps: the list, one sweep, its report.
+
+use futures_util::future::try_join_all;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use serde_json::Value;
+
+use super::id::SweepId;
+use super::state::Sweep;
+use super::store::{self, StoreError};
+use crate::api::ListSweeps;
+
+/// Why sweeps could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such sweep, or it has no report yet.
+    #[error("{0}")]
+    NotFound(String),
+    /// The bucket did not serve.
+    #[error("the bucket did not serve")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// One page of sweeps, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepPage {
+    /// The sweeps.
+    pub sweeps: Vec<Sweep>,
+    /// After which one the next page begins, if there is one.
+    pub next: Option<SweepId>,
+}
+
+/// Lists sweeps, newest first.
+///
+/// # Errors
+/// When the bucket did not serve.
+pub async fn list(bucket: &dyn ObjectStore, wanted: &ListSweeps) -> Result<SweepPage, ReadError> {
+    let root = Path::from(store::ROOT);
+    let listed = bucket
+        .list_with_delimiter(Some(&root))
+        .await
+        .map_err(|error| ReadError::Unavailable(Box::new(error)))?;
+    let names = listed
+        .common_prefixes
+        .iter()
+        .filter_map(|prefix| prefix.filename().map(str::to_owned));
+    let mut ids: Vec<_> = names
+        .filter_map(|name| SweepId::parse(&name).ok())
+        .filter(|id| {
+            wanted
+                .operation
+                .is_none_or(|operation| id.operation() == Some(operation))
+        })
+        .filter(|id| wanted.after.as_ref().is_none_or(|after| id < after))
+        .collect();
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    let next = ids
+        .get(wanted.max_results.saturating_sub(1))
+        .filter(|_| ids.len() > wanted.max_results)
+        .cloned();
+    ids.truncate(wanted.max_results);
+    let sweeps = try_join_all(ids.iter().map(|id| read(bucket, id))).await?;
+    Ok(SweepPage { sweeps, next })
+}
+
+/// Reads one sweep.
+///
+/// # Errors
+/// When there is none of that name, or the bucket did not serve.
+pub async fn read(bucket: &dyn ObjectStore, id: &SweepId) -> Result<Sweep, ReadError> {
+    match store::load(bucket, id).await {
+        Ok((sweep, _)) => Ok(sweep),
+        Err(error) => Err(failed(error, format!("there is no sweep `{id}`"))),
+    }
+}
+
+/// Reads the report of a sweep that has ended.
+///
+/// # Errors
+/// When there is none, or the bucket did not serve.
+pub async fn report(bucket: &dyn ObjectStore, id: &SweepId) -> Result<Value, ReadError> {
+    let report = store::get(bucket, &store::report_key(id)).await;
+    report
+        .map(|(report, _)| report)
+        .map_err(|error| failed(error, format!("sweep `{id}` has no report yet")))
+}
+
+fn failed(error: StoreError, missing: String) -> ReadError {
+    match error {
+        StoreError::NotFound(_) => ReadError::NotFound(missing),
+        error
+        @ (StoreError::Conflict(_) | StoreError::Unreadable { .. } | StoreError::Unavailable { .. }) => {
+            ReadError::Unavailable(Box::new(error))
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a sweep leaves behind for people: sums that account for everything it saw.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::act::Outcome;
+use super::id::SweepId;
+use super::pace::IotOperation;
+use super::state::{ArchiveTotals, JobCounts, Sweep, SweepStatus};
+use super::tally::TallyRow;
+use crate::archive;
+use crate::operation::Operation;
+
+/// The report of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The sweep.
+    pub sweep_id: SweepId,
+    /// What it does.
+    pub operation: Operation,
+    /// Whether it only planned.
+    pub dry_run: bool,
+    /// Who started it.
+    pub requested_by: String,
+    /// How it ended.
+    pub status: SweepStatus,
+    /// Why it failed or stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// The time that ages are counted to.
+    pub now: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// How many slices it took.
+    pub slices: u64,
+    /// The retention rules it went by.
+    pub rules_digest: Option<String>,
+    /// The access policy it went by.
+    pub policy_digest: Option<String>,
+    /// The jobs.
+    pub jobs: JobCounts,
+    /// How many executions were seen: those due, those kept and those that cannot be judged.
+    pub rows_seen: u64,
+    /// How many are due.
+    pub due: u64,
+    /// What is due, by rule and status.
+    pub plan: Vec<TallyRow>,
+    /// What is kept, by rule, status and reason.
+    pub kept: Vec<TallyRow>,
+    /// What could not be judged, by reason.
+    pub unreadable: BTreeMap<String, u64>,
+    /// How many executions were, or may have been, acted on.
+    pub attempts: u64,
+    /// What came of them.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Calls made, by operation. Calls of a slice that died are missing.
+    pub calls: BTreeMap<IotOperation, u64>,
+    /// Calls throttled, by operation.
+    pub throttled: BTreeMap<IotOperation, u64>,
+    /// What tells this plan from another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_digest: Option<String>,
+    /// The breaker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+    /// The archive.
+    pub archive: ArchiveReport,
+}
+
+/// What the breaker said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Breaker {
+    /// The most that the sweep may act on.
+    pub max_actions: u64,
+    /// What the plan holds.
+    pub due: u64,
+    /// Whether it stopped the sweep.
+    pub tripped: bool,
+}
+
+/// Where the records are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveReport {
+    /// How many objects and records.
+    #[serde(flatten)]
+    pub totals: ArchiveTotals,
+    /// The folder in the bucket.
+    pub prefix: String,
+}
+
+impl Report {
+    /// The report of a sweep as it stands.
+    pub(super) fn of(sweep: &Sweep) -> Self {
+        let (plan, kept) = sweep.tally.rows();
+        Self {
+            sweep_id: sweep.sweep_id.clone(),
+            operation: sweep.operation,
+            dry_run: sweep.dry_run,
+            requested_by: sweep.requested_by.clone(),
+            status: sweep.status,
+            failure: sweep.failure.clone(),
+            now: sweep.now,
+            finished_at: sweep.finished_at,
+            slices: sweep.attempt,
+            rules_digest: sweep.rules_digest.clone(),
+            policy_digest: sweep.policy_digest.clone(),
+            jobs: sweep.jobs,
+            rows_seen: sweep.rows_seen(),
+            due: sweep.tally.total_due(),
+            plan,
+            kept,
+            unreadable: sweep.tally.unreadable_rows().clone(),
+            attempts: sweep.attempts,
+            outcomes: sweep.outcomes.clone(),
+            calls: sweep.calls.clone(),
+            throttled: sweep.throttled.clone(),
+            plan_digest: sweep.plan.as_ref().map(|plan| plan.digest.clone()),
+            breaker: sweep.plan.as_ref().map(|plan| Breaker {
+                max_actions: plan.max_actions,
+                due: plan.due,
+                tripped: plan.is_stopped(),
+            }),
+            archive: ArchiveReport {
+                totals: sweep.archive,
+                prefix: archive::prefix(sweep.sweep_id.as_str(), sweep.now),
+            },
+        }
+    }
+}

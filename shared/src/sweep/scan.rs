@@ -1,0 +1,273 @@
+//! The scan: lists jobs into segments, then judges every execution of every job that can hold
+//! something due. Memory holds one page and one segment, whatever the size of the fleet.
+
+use jiff::Timestamp;
+use object_store::PutMode;
+use tracing::warn;
+
+use super::act::Act;
+use super::cursor::{ApplyCursor, Candidate, Phase, ScanCursor};
+use super::pace::IotOperation;
+use super::slice::{Lack, Session, Stop, Worker};
+use super::state::{JobCounts, Sweep};
+use super::store;
+use super::tally::Tally;
+use crate::access::{Decision, ExecutionFacts, Principal, Refusal, Terms};
+use crate::digest;
+use crate::execution::{ExecutionRow, JobFacts, JobSummary, Status};
+use crate::ids::JobId;
+use crate::operation::Operation;
+use crate::ports::{Force, ListedJob, ReadJobs, SliceQueue};
+use crate::retention::Verdict;
+
+impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
+    /// Lists one page of jobs into a segment.
+    pub(super) async fn list_jobs(
+        &self,
+        session: &mut Session<'_>,
+        token: Option<String>,
+    ) -> Result<(), Stop> {
+        let read = || self.iot.list_jobs(token.as_deref());
+        let page = match session.read(IotOperation::ListJobs, read).await? {
+            Ok(page) => page,
+            Err(Lack::InvalidToken) => {
+                // Segments written so far are written over.
+                session.sweep.jobs = JobCounts::default();
+                session.sweep.phase = Phase::Listing { token: None };
+                return Ok(session.save().await?);
+            }
+            Err(lack) => return Err(Stop::Failed(format!("jobs cannot be listed: {lack:?}"))),
+        };
+        let old_enough = self.old_enough(&mut session.sweep, page.items);
+        if !old_enough.is_empty() {
+            let key = store::jobs_key(&session.sweep.sweep_id, session.sweep.jobs.segments);
+            store::put(self.bucket, &key, &old_enough, PutMode::Overwrite).await?;
+            session.sweep.jobs.segments += 1;
+        }
+        session.sweep.phase = match page.next_token {
+            Some(token) => Phase::Listing { token: Some(token) },
+            None => Phase::Scanning(ScanCursor::default()),
+        };
+        Ok(session.save().await?)
+    }
+
+    /// The jobs that can hold something due: an execution is never older than its job.
+    fn old_enough(&self, sweep: &mut Sweep, listed: Vec<ListedJob>) -> Vec<JobSummary> {
+        let shortest = self.rules.shortest(A::OPERATION);
+        let youngest: Option<Timestamp> = shortest.and_then(|limit| sweep.now.checked_sub(limit).ok());
+        let mut kept = Vec::new();
+        for job in listed {
+            sweep.jobs.seen += 1;
+            match job {
+                Ok(job) if youngest.is_some_and(|youngest| job.created_at <= youngest) => kept.push(job),
+                Ok(_) => sweep.jobs.too_young += 1,
+                Err(error) => {
+                    warn!(event = "job_unreadable", %error);
+                    sweep.jobs.unreadable += 1;
+                }
+            }
+        }
+        kept
+    }
+
+    /// Scans one segment of jobs from where the cursor stands.
+    pub(super) async fn scan_segment(
+        &self,
+        session: &mut Session<'_>,
+        mut cursor: ScanCursor,
+    ) -> Result<(), Stop> {
+        if cursor.segment >= session.sweep.jobs.segments {
+            session.sweep.phase = Phase::Checking;
+            return Ok(session.save().await?);
+        }
+        let sweep_id = session.sweep.sweep_id.clone();
+        let (jobs, _): (Vec<JobSummary>, _) =
+            store::get(self.bucket, &store::jobs_key(&sweep_id, cursor.segment)).await?;
+        while let Some(job) = jobs.get(cursor.index) {
+            self.scan_job(session, &mut cursor, &job.job_id).await?;
+            cursor = ScanCursor {
+                segment: cursor.segment,
+                index: cursor.index + 1,
+                candidates: cursor.candidates,
+                ..ScanCursor::default()
+            };
+            session.sweep.phase = Phase::Scanning(cursor.clone());
+            session.save_now_and_then().await?;
+        }
+        let key = store::candidates_key(&sweep_id, cursor.segment);
+        store::put(self.bucket, &key, &cursor.candidates, PutMode::Overwrite).await?;
+        session.sweep.phase = Phase::Scanning(ScanCursor {
+            segment: cursor.segment + 1,
+            ..ScanCursor::default()
+        });
+        Ok(session.save().await?)
+    }
+
+    async fn scan_job(
+        &self,
+        session: &mut Session<'_>,
+        cursor: &mut ScanCursor,
+        job: &JobId,
+    ) -> Result<(), Stop> {
+        let mut facts = None;
+        loop {
+            let read = || {
+                self.iot
+                    .list_executions(job, status_filter(A::OPERATION), cursor.token.as_deref())
+            };
+            let page = match session.read(IotOperation::ListJobExecutionsForJob, read).await? {
+                Ok(page) => page,
+                Err(Lack::InvalidToken) => {
+                    cursor.token = None;
+                    cursor.job = Tally::default();
+                    continue;
+                }
+                Err(Lack::NotFound) => {
+                    session.sweep.jobs.gone += 1;
+                    return Ok(());
+                }
+                Err(Lack::Unreadable(problem)) => {
+                    warn!(event = "job_unreadable", job_id = %job, problem);
+                    session.sweep.jobs.unreadable += 1;
+                    return Ok(());
+                }
+            };
+            for row in page.items {
+                match row {
+                    Ok(row) => {
+                        self.count(session, &mut cursor.job, &mut facts, job, &row)
+                            .await?
+                    }
+                    Err(error) => cursor.job.unreadable(error.to_string()),
+                }
+            }
+            cursor.token = page.next_token;
+            if cursor.token.is_none() {
+                break;
+            }
+            session.sweep.phase = Phase::Scanning(cursor.clone());
+            session.save_now_and_then().await?;
+        }
+        let tally = std::mem::take(&mut cursor.job);
+        let due = tally.total_due();
+        let sweep = &mut session.sweep;
+        sweep.jobs.scanned += 1;
+        sweep.tally.merge(tally);
+        if due > 0 {
+            sweep.candidates_digest =
+                digest::of([sweep.candidates_digest.as_str(), job.as_str(), &due.to_string()]);
+            cursor.candidates.push(Candidate {
+                job_id: job.clone(),
+                due,
+            });
+        }
+        Ok(())
+    }
+
+    /// Judges one row: retention proposes, the access policy disposes. The job's facts are read
+    /// when its first row is due.
+    async fn count(
+        &self,
+        session: &mut Session<'_>,
+        tally: &mut Tally,
+        facts: &mut Option<Result<JobFacts, String>>,
+        job: &JobId,
+        row: &ExecutionRow,
+    ) -> Result<(), Stop> {
+        let due = match self.rules.judge(A::OPERATION, session.sweep.now, job, row) {
+            Verdict::Keep { reason, rule } => {
+                tally.kept(&rule, row.status, reason);
+                return Ok(());
+            }
+            Verdict::Due(due) => due,
+        };
+        if facts.is_none() {
+            *facts = Some(self.job_facts(session, job).await?);
+        }
+        match facts {
+            Some(Ok(facts)) => match self.decide(&session.sweep, facts, row) {
+                Decision::Allow(_) => tally.due(&due.rule, row.status),
+                Decision::Deny(refusal) => tally.refused(&due.rule, row.status, &refusal),
+            },
+            Some(Err(problem)) => tally.unreadable(problem.clone()),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Reads a job and its tags. `Err` inside: they cannot be known, and what cannot be known
+    /// is not acted on.
+    pub(super) async fn job_facts(
+        &self,
+        session: &mut Session<'_>,
+        job: &JobId,
+    ) -> Result<Result<JobFacts, String>, Stop> {
+        let described = match session
+            .read(IotOperation::DescribeJob, || self.iot.describe_job(job))
+            .await?
+        {
+            Ok(described) => described,
+            Err(lack) => return Ok(Err(format!("job facts: {}", lack.problem()))),
+        };
+        match session
+            .read(IotOperation::ListTagsForResource, || {
+                self.iot.job_tags(&described)
+            })
+            .await?
+        {
+            Ok(tags) => Ok(Ok(JobFacts { job: described, tags })),
+            Err(lack) => Ok(Err(format!("job tags: {}", lack.problem()))),
+        }
+    }
+
+    /// What the access policy says of an execution that a rule has due, given that its record
+    /// will be in the archive first.
+    pub(super) fn decide(&self, sweep: &Sweep, job: &JobFacts, row: &ExecutionRow) -> Decision {
+        let principal = Principal::Sweeper(A::OPERATION);
+        let terms = Terms {
+            force: Force::Never,
+            pinned: A::OPERATION == Operation::CancelStale,
+            dry_run: sweep.dry_run,
+            archived: true,
+            past_retention: true,
+            now: sweep.now,
+        };
+        let facts = ExecutionFacts {
+            job_id: &job.job.job_id,
+            row,
+            job,
+        };
+        let decision = self
+            .access
+            .decide(&principal, A::OPERATION.action(), &facts, &terms);
+        if let Decision::Deny(Refusal::EvaluationError(errors)) = &decision {
+            tracing::error!(event = "policy_error", errors = ?errors, job_id = %job.job.job_id);
+        }
+        decision
+    }
+}
+
+impl Lack {
+    fn problem(&self) -> &str {
+        match self {
+            Self::NotFound => "not found",
+            Self::InvalidToken => "a page's token was refused",
+            Self::Unreadable(problem) => problem,
+        }
+    }
+}
+
+/// Cancelling looks at what waits only; deleting looks at everything, so that the report
+/// accounts for everything.
+pub(super) fn status_filter(operation: Operation) -> Option<Status> {
+    match operation {
+        Operation::DeleteExpired => None,
+        Operation::CancelStale => Some(Status::Queued),
+    }
+}
+
+impl Phase {
+    pub(super) fn applying(cursor: &ApplyCursor) -> Self {
+        Self::Applying(cursor.clone())
+    }
+}

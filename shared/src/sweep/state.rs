@@ -1,0 +1,258 @@
+//! The state object of a sweep.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::act::Outcome;
+use super::cursor::Phase;
+use super::id::SweepId;
+use super::pace::IotOperation;
+use super::plan::Plan;
+use super::tally::Tally;
+use crate::operation::Operation;
+
+/// How far a sweep has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SweepStatus {
+    /// Its first slice has not begun.
+    Queued,
+    /// It looks at every execution.
+    Scanning,
+    /// It acts on what is due.
+    Applying,
+    /// It has done everything.
+    Succeeded,
+    /// The breaker stopped it before its first mutation.
+    StoppedByBreaker,
+    /// It cannot go on.
+    Failed,
+}
+
+impl SweepStatus {
+    /// Whether nothing more will happen.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Scanning | Self::Applying => false,
+            Self::Succeeded | Self::StoppedByBreaker | Self::Failed => true,
+        }
+    }
+}
+
+/// What is known of the jobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobCounts {
+    /// Listed.
+    pub seen: u64,
+    /// Too young to hold anything due; cost no call.
+    pub too_young: u64,
+    /// Not readable by this version, and therefore left alone.
+    pub unreadable: u64,
+    /// Judged.
+    pub scanned: u64,
+    /// Gone between listing and judging.
+    pub gone: u64,
+    /// Segments written so far.
+    pub(super) segments: u64,
+}
+
+/// An archive page that is being acted on. If the slice dies, its successor looks what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pending {
+    /// The archive object.
+    pub(super) key: String,
+    /// The first of its records that is in doubt.
+    pub(super) first: usize,
+    /// How many are in doubt; all count as attempted.
+    pub(super) count: u64,
+}
+
+/// Who works on the sweep, and until when nobody else may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Lease {
+    /// The invocation.
+    pub(super) holder: String,
+    /// Its deadline: after it, the invocation cannot be alive.
+    pub(super) until: Timestamp,
+}
+
+/// What has been archived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveTotals {
+    /// Objects written.
+    pub objects: u64,
+    /// Records in them.
+    pub records: u64,
+}
+
+/// The release of a plan that the breaker stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// The stopped plan's digest.
+    pub plan_digest: String,
+    /// How many it held: the most that this sweep may act on.
+    pub due: u64,
+}
+
+/// A sweep, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sweep {
+    /// Its name.
+    pub sweep_id: SweepId,
+    /// What it does.
+    pub operation: Operation,
+    /// Whether it only plans.
+    pub dry_run: bool,
+    /// Who started it.
+    pub requested_by: String,
+    /// The time that ages are counted to.
+    pub now: Timestamp,
+    /// How far it has come.
+    pub status: SweepStatus,
+    /// Why it failed or stopped.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<String>,
+    /// The released plan, if it carries one out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub release: Option<Release>,
+    /// The next slice's number.
+    pub step: u64,
+    /// How many slices have begun.
+    pub attempt: u64,
+    pub(super) lease: Option<Lease>,
+    pub(super) phase: Phase,
+    /// The retention rules it goes by.
+    pub rules_digest: Option<String>,
+    /// The access policy it goes by.
+    pub policy_digest: Option<String>,
+    /// The jobs.
+    pub jobs: JobCounts,
+    /// The verdicts on all executions.
+    pub tally: Tally,
+    /// A digest of the candidates so far.
+    pub(super) candidates_digest: String,
+    /// The plan, once the scan is over.
+    pub plan: Option<Plan>,
+    /// How many executions have been, or may have been, acted on.
+    pub attempts: u64,
+    /// What came of them.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    pub(super) pending: Option<Pending>,
+    /// Calls made, by operation.
+    pub calls: BTreeMap<IotOperation, u64>,
+    /// Calls throttled, by operation.
+    pub throttled: BTreeMap<IotOperation, u64>,
+    /// What has been archived.
+    pub archive: ArchiveTotals,
+    /// When the state was last written.
+    pub updated_at: Timestamp,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What `GET /sweeps` shows of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepView<'a> {
+    sweep_id: &'a SweepId,
+    operation: Operation,
+    dry_run: bool,
+    requested_by: &'a str,
+    status: SweepStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a str>,
+    now: Timestamp,
+    updated_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Timestamp>,
+    step: u64,
+    attempt: u64,
+    jobs: JobCounts,
+    rows_seen: u64,
+    due: u64,
+    attempts: u64,
+    outcomes: &'a BTreeMap<Outcome, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan_digest: Option<&'a str>,
+}
+
+impl Sweep {
+    /// A sweep that is about to begin.
+    pub(super) fn new(
+        sweep_id: SweepId,
+        operation: Operation,
+        dry_run: bool,
+        requested_by: String,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            sweep_id,
+            operation,
+            dry_run,
+            requested_by,
+            now,
+            status: SweepStatus::Queued,
+            failure: None,
+            release: None,
+            step: 0,
+            attempt: 0,
+            lease: None,
+            phase: Phase::Listing { token: None },
+            rules_digest: None,
+            policy_digest: None,
+            jobs: JobCounts::default(),
+            tally: Tally::default(),
+            candidates_digest: String::new(),
+            plan: None,
+            attempts: 0,
+            outcomes: BTreeMap::new(),
+            pending: None,
+            calls: BTreeMap::new(),
+            throttled: BTreeMap::new(),
+            archive: ArchiveTotals::default(),
+            updated_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// How many executions were seen.
+    pub fn rows_seen(&self) -> u64 {
+        self.tally.total()
+    }
+
+    pub(super) fn count(&mut self, outcome: Outcome) {
+        *self.outcomes.entry(outcome).or_default() += 1;
+    }
+
+    /// What to show of it.
+    pub fn view(&self) -> SweepView<'_> {
+        SweepView {
+            sweep_id: &self.sweep_id,
+            operation: self.operation,
+            dry_run: self.dry_run,
+            requested_by: &self.requested_by,
+            status: self.status,
+            failure: self.failure.as_deref(),
+            now: self.now,
+            updated_at: self.updated_at,
+            finished_at: self.finished_at,
+            step: self.step,
+            attempt: self.attempt,
+            jobs: self.jobs,
+            rows_seen: self.rows_seen(),
+            due: self.tally.total_due(),
+            attempts: self.attempts,
+            outcomes: &self.outcomes,
+            plan_digest: self.plan.as_ref().map(|plan| plan.digest.as_str()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A sweep's objects in the bucket: its state by conditional writes, its segments, its report.
+
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, UpdateVersion};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::id::SweepId;
+use super::state::Sweep;
+
+/// The folder of all sweeps.
+pub(super) const ROOT: &str = "sweeps";
+
+/// Why the bucket did not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such object.
+    #[error("the bucket has no `{0}`")]
+    NotFound(String),
+    /// Somebody else wrote the object first.
+    #[error("`{0}` was written by somebody else")]
+    Conflict(String),
+    /// The object is not what this version writes.
+    #[error("`{key}` cannot be read by this version")]
+    Unreadable {
+        /// The object.
+        key: String,
+        /// What it could not read.
+        source: serde_json::Error,
+    },
+    /// The bucket did not answer as it should.
+    #[error("the bucket did not take or give `{key}`")]
+    Unavailable {
+        /// The object.
+        key: String,
+        /// What went wrong.
+        source: object_store::Error,
+    },
+}
+
+pub(super) fn state_key(id: &SweepId) -> String {
+    format!("{ROOT}/{id}/state.json")
+}
+
+pub(super) fn report_key(id: &SweepId) -> String {
+    format!("{ROOT}/{id}/report.json")
+}
+
+/// Segments of jobs, as listed.
+pub(super) fn jobs_key(id: &SweepId, segment: u64) -> String {
+    format!("{ROOT}/{id}/jobs/{segment:06}.json")
+}
+
+/// Segments of jobs with something due.
+pub(super) fn candidates_key(id: &SweepId, segment: u64) -> String {
+    format!("{ROOT}/{id}/candidates/{segment:06}.json")
+}
+
+/// A plan that the breaker stopped, by its digest.
+pub(super) fn stopped_plan_key(digest: &str) -> String {
+    format!("{ROOT}/stopped-plans/{digest}.json")
+}
+
+/// Which sweep a stopped plan was released to.
+pub(super) fn release_key(digest: &str) -> String {
+    format!("{ROOT}/stopped-plans/{digest}.released.json")
+}
+
+/// Reads an object.
+pub(super) async fn get<T: DeserializeOwned>(
+    bucket: &dyn ObjectStore,
+    key: &str,
+) -> Result<(T, UpdateVersion), StoreError> {
+    let failed = |source| match source {
+        object_store::Error::NotFound { .. } => StoreError::NotFound(key.to_owned()),
+        source => StoreError::Unavailable {
+            key: key.to_owned(),
+            source,
+        },
+    };
+    let found = bucket
+        .get_opts(&Path::from(key), GetOptions::default())
+        .await
+        .map_err(failed)?;
+    let version = UpdateVersion {
+        e_tag: found.meta.e_tag.clone(),
+        version: found.meta.version.clone(),
+    };
+    let bytes = found.bytes().await.map_err(failed)?;
+    let value = serde_json::from_slice(&bytes).map_err(|source| StoreError::Unreadable {
+        key: key.to_owned(),
+        source,
+    })?;
+    Ok((value, version))
+}
+
+/// Writes an object; the mode says what must be there before.
+pub(super) async fn put(
+    bucket: &dyn ObjectStore,
+    key: &str,
+    value: &impl Serialize,
+    mode: PutMode,
+) -> Result<UpdateVersion, StoreError> {
+    let bytes = serde_json::to_vec(value).map_err(|source| StoreError::Unreadable {
+        key: key.to_owned(),
+        source,
+    })?;
+    let options = PutOptions {
+        mode,
+        ..PutOptions::default()
+    };
+    match bucket
+        .put_opts(&Path::from(key), PutPayload::from(bytes), options)
+        .await
+    {
+        Ok(put) => Ok(put.into()),
+        Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+            Err(StoreError::Conflict(key.to_owned()))
+        }
+        Err(source) => Err(StoreError::Unavailable {
+            key: key.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Reads a sweep's state.
+pub(super) async fn load(
+    bucket: &dyn ObjectStore,
+    id: &SweepId,
+) -> Result<(Sweep, UpdateVersion), StoreError> {
+    get(bucket, &state_key(id)).await
+}
