@@ -1,4 +1,4 @@
-# Every target sets up what it needs, in .local/. Rust (by rustup), Python 3.10 or newer and a C compiler have
+# Every target sets up what it needs, in .local/. Rust (by rustup), Python 3.11 or newer and a C compiler have
 # to be there. Only `sam-local` needs Docker, and says so where there is none.
 
 SHELL := bash

@@ -5,6 +5,7 @@ python3 dev/environments.py sam cross emulator clients checks
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
 NAMES = ("sam", "cross", "emulator", "clients", "checks")
-OLDEST_PYTHON = (3, 10)
+OLDEST_PYTHON = (3, 11)
 
 
 def directory(name: str) -> Path:
@@ -32,8 +33,11 @@ def ensure(*names: str) -> None:
     if sys.version_info < OLDEST_PYTHON:
         oldest = ".".join(map(str, OLDEST_PYTHON))
         raise SystemExit(f"Python {oldest} or newer is needed, this is {sys.version.split()[0]}")
-    for name in names:
-        _ensure(name)
+    LOCAL.mkdir(exist_ok=True)
+    with (LOCAL / "environments.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in names:
+            _ensure(name)
 
 
 def _ensure(name: str) -> None:

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -33,11 +34,6 @@ import fast  # noqa: E402
 import given  # noqa: E402
 from environments import program  # noqa: E402
 from stack import BUILD_DIRECTORY, Stack, StackError  # noqa: E402
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 EVENTS = ROOT / "events"
 IMAGE = f"public.ecr.aws/lambda/provided:al2023-{fast.ARCHITECTURE}"
