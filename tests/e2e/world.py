@@ -16,6 +16,7 @@ import botocore.config
 
 STATES = ("QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "TIMED_OUT", "REJECTED", "REMOVED", "CANCELED")
 ACTIVE = ("QUEUED", "IN_PROGRESS")
+LANES = ("DeleteExpiredQueueUrl", "CancelStaleQueueUrl")
 _names = itertools.count(1)
 
 
@@ -129,6 +130,20 @@ class World:
     def status(self, m: Made) -> str | None:
         found = self.describe(m)
         return found and found["status"]
+
+    def is_empty(self, queue: str) -> bool:
+        """Whether nothing waits in a queue of the stack's outputs and nothing of it is being worked on."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.stack.outputs[queue], AttributeNames=names)["Attributes"]
+        return all(int(found[name]) == 0 for name in names)
+
+    def end_sweeps(self) -> None:
+        """Waits for sweeps that another test left at work, and drops what will not end."""
+        for queue in LANES:
+            try:
+                wait_until(f"{queue} to be empty", lambda queue=queue: self.is_empty(queue), 20)
+            except AssertionError:
+                self.sqs.purge_queue(QueueUrl=self.stack.outputs[queue])
 
     def wipe(self) -> None:
         """Removes every job, thing and group."""
