@@ -23,11 +23,13 @@ from botocore.exceptions import ClientError  # noqa: E402
 from jobwarden_client import Sweeps, sign_for_api_gateway  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.markup import escape  # noqa: E402
+from rich.padding import Padding  # noqa: E402
 from rich.table import Table  # noqa: E402
 from stack import Stack, StackError  # noqa: E402
 
 # Above AWS's default quota of ten, which the emulator does not have: a demo should not wait for it.
 CALLS_PER_SECOND = 60
+OBJECTS_SHOWN = 4
 STATUSES = (*fleet_module.ACTIVE, *fleet_module.TERMINAL)
 
 console = Console(highlight=False)
@@ -48,7 +50,7 @@ def chapter(number: int, title: str) -> None:
 
 
 def say(text: str) -> None:
-    console.print(f"  {text}")
+    console.print(Padding(text, (0, 0, 0, 2)))
 
 
 @contextlib.contextmanager
@@ -67,8 +69,13 @@ def shipped(stack: Stack, caller: str, **options):
     return sign_for_api_gateway(stack.client("iot", caller=caller, endpoint_url=stack.api_url), **options)
 
 
-def code(line: str) -> None:
-    say(f"[bold]>>>[/bold] {escape(line)}")
+def code(*lines: str) -> None:
+    for number, line in enumerate(lines):
+        say(f"[bold]{'...' if number else '>>>'}[/bold] [cyan]{escape(line)}[/cyan]")
+
+
+def code_call(call: str, execution: fleet_module.Execution, *, more: str) -> None:
+    code(f"{call}(", f'    jobId="{execution.job}", thingName="{execution.thing}", {more})')
 
 
 def answer(error: ClientError) -> None:
@@ -85,25 +92,28 @@ def refusal(call, wanted: str, **arguments) -> ClientError:
     raise DemoError(f"expected {wanted}, but the call went through")
 
 
+HEADINGS = ("queued", "runs", "succ.", "failed", "timed", "rej.", "rem.", "canc.")
+
+
 def counts_table(fleet: fleet_module.Fleet) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("job")
-    table.add_column("age", justify="right")
-    for status in STATUSES:
-        table.add_column(status.lower().replace("_", " "), justify="right")
-    table.add_column("")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("  job", no_wrap=True)
+    table.add_column("days", justify="right")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
     for job in fleet.jobs.values():
         rows = collections.Counter(e.status for e in fleet.executions if e.job == job.id)
-        style = "yellow" if job.protected or job.kept_forever else ""
-        note = job.protected or ("kept by its rule" if job.kept_forever else "")
-        table.add_row(
-            job.id,
-            f"{job.day:.0f} d",
-            *(str(rows[s]) if rows[s] else "[dim]·[/dim]" for s in STATUSES),
-            note,
-            style=style,
-        )
+        kept = job.protected or job.kept_forever
+        cells = (str(rows[s]) if rows[s] else "[dim]·[/dim]" for s in STATUSES)
+        table.add_row(f"{'*' if kept else ' '} {job.id}", f"{job.day:.0f}", *cells, style="yellow" if kept else "")
     return table
+
+
+def footnotes(fleet: fleet_module.Fleet) -> None:
+    notes = [
+        f"{j.id}: {j.protected or 'kept by its rule'}" for j in fleet.jobs.values() if j.protected or j.kept_forever
+    ]
+    say(f"[yellow]*[/yellow] [dim]{'; '.join(notes)}[/dim]")
 
 
 def guarded(stack: Stack, fleet: fleet_module.Fleet) -> fleet_module.Execution:
@@ -120,9 +130,9 @@ def guarded(stack: Stack, fleet: fleet_module.Fleet) -> fleet_module.Execution:
     waiting = pick("firmware-1-6-0", "QUEUED")
     target = {"jobId": waiting.job, "thingName": waiting.thing}
     console.print()
-    code(f'iot.cancel_job_execution(jobId="{waiting.job}", thingName="{waiting.thing}", expectedVersion=7)')
+    code_call("iot.cancel_job_execution", waiting, more="expectedVersion=7")
     refusal(iot.cancel_job_execution, "VersionConflictException", **target, expectedVersion=7)
-    code(f'iot.cancel_job_execution(jobId="{waiting.job}", thingName="{waiting.thing}", expectedVersion=1)')
+    code_call("iot.cancel_job_execution", waiting, more="expectedVersion=1")
     iot.cancel_job_execution(**target, expectedVersion=1)
     now = admin.describe_job_execution(**target)["execution"]
     check(now["status"] == "CANCELED", f"{waiting.thing} is {now['status']}")
@@ -132,7 +142,7 @@ def guarded(stack: Stack, fleet: fleet_module.Fleet) -> fleet_module.Execution:
     target = {"jobId": running.job, "thingName": running.thing}
     console.print()
     say("IAM cannot see the force flag. Jobwarden can, and says which policy refused:")
-    code(f'iot.cancel_job_execution(jobId="{running.job}", thingName="{running.thing}", force=True)')
+    code_call("iot.cancel_job_execution", running, more="force=True")
     refusal(iot.cancel_job_execution, "AccessDeniedException", **target, force=True)
     now = admin.describe_job_execution(**target)["execution"]
     check(now["status"] == "IN_PROGRESS", "a refused call changed something")
@@ -140,7 +150,7 @@ def guarded(stack: Stack, fleet: fleet_module.Fleet) -> fleet_module.Execution:
     held = pick("legal-hold-2207", "SUCCEEDED")
     console.print()
     say("some things nobody may do, the force group included:")
-    code(f'iot.delete_job_execution(jobId="{held.job}", thingName="{held.thing}", executionNumber=1)')
+    code_call("force_member.delete_job_execution", held, more="executionNumber=1")
     refusal(
         shipped(stack, "force").delete_job_execution,
         "AccessDeniedException",
@@ -172,10 +182,10 @@ def run_sweep(stack: Stack, sweeps: Sweeps, what: str, deleting: int = 0, **memb
 
 
 def grouped(title: str, lines: list[dict], *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2), header_style="dim")
+    table = Table(title=f"  {title}", title_justify="left", title_style="bold", box=None, padding=(0, 2))
     for column in columns:
-        table.add_column(column)
-    table.add_column("executions", justify="right")
+        table.add_column(column, header_style="dim")
+    table.add_column("executions", header_style="dim", justify="right")
     for line in sorted(lines, key=lambda line: tuple(str(line.get(c)) for c in columns)):
         table.add_row(*(escape(str(line.get(c) or "")) for c in columns), str(line["count"]))
     return table
@@ -184,14 +194,23 @@ def grouped(title: str, lines: list[dict], *columns: str) -> Table:
 def archive(stack: Stack, sweep: str) -> tuple[int, list[dict]]:
     """The objects and records of a sweep in the archive."""
     s3, bucket = stack.client("s3"), stack.outputs["BucketName"]
-    objects, records = 0, []
+    objects, records, shown = 0, [], ""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="archive/"):
         for row in page.get("Contents", []):
-            if f"/sweep={sweep}/" in row["Key"]:
-                objects += 1
-                body = s3.get_object(Bucket=bucket, Key=row["Key"])["Body"].read().decode()
-                records += [json.loads(line) for line in body.splitlines()]
-                say(f"[dim]s3://{bucket}/[/dim]{row['Key']}  {len(body.splitlines())} records, {len(body)} bytes")
+            folder, _, name = row["Key"].rpartition("/")
+            if not folder.endswith(f"/sweep={sweep}"):
+                continue
+            lines = s3.get_object(Bucket=bucket, Key=row["Key"])["Body"].read().decode().splitlines()
+            records += [json.loads(line) for line in lines]
+            if folder != shown:
+                say(f"s3://{bucket}/")
+                say(f"  {folder}/")
+                shown = folder
+            if objects < OBJECTS_SHOWN:
+                say(f"    {name}  [dim]{len(lines)} records, {row['Size']} bytes[/dim]")
+            objects += 1
+    if objects > OBJECTS_SHOWN:
+        say(f"    [dim]and {objects - OBJECTS_SHOWN} more[/dim]")
     return objects, records
 
 
@@ -217,6 +236,7 @@ def show(stack: Stack, began: float) -> None:
         remark.append(f"({len(fleet.executions)} executions of {len(fleet.jobs)} jobs on {len(fleet.things)} things)")
     console.print()
     console.print(counts_table(fleet))
+    footnotes(fleet)
 
     chapter(2, "Guarded operations, with boto3 as the client")
     canceled = guarded(stack, fleet)
@@ -257,7 +277,7 @@ def show(stack: Stack, began: float) -> None:
     objects, records = archive(stack, report["sweepId"])
     archived = {identity(r) for r in records}
     check(archived == due, f"{len(archived ^ due)} executions differ between archive and deletions")
-    say("one record:")
+    say("one record of them:")
     say(f"[dim]{escape(json.dumps(records[0]))}[/dim]")
 
     console.print()
