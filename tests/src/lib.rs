@@ -1,1 +1,12 @@
-//! placeholder
+//! The world that acceptance tests run in: AWS IoT Jobs, the bucket and the queue, in memory and
+//! with a state, and the script of what goes wrong in them.
+
+mod bucket;
+mod iot;
+mod queue;
+mod script;
+
+pub use bucket::FakeBucket;
+pub use iot::{Device, FakeExecution, FakeIot, JobSetup, QueuedDelete};
+pub use queue::FakeQueue;
+pub use script::{Call, Fault, Script};

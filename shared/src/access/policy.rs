@@ -199,6 +199,19 @@ fn named(
     Ok((policies, reasons))
 }
 
+/// The policies as they stand in their file: Cedar numbers them as it reads.
+fn in_order(parsed: &PolicySet) -> Vec<&Policy> {
+    let number = |policy: &&Policy| {
+        let id: &str = policy.id().as_ref();
+        id.trim_start_matches("policy")
+            .parse::<usize>()
+            .unwrap_or(usize::MAX)
+    };
+    let mut policies: Vec<_> = parsed.policies().collect();
+    policies.sort_by_key(number);
+    policies
+}
+
 fn problem<E: Diagnostic>(file: &str, text: &str, error: &E) -> Problem {
     let place = error.labels().and_then(|mut labels| labels.next());
     let line = place.map(|label| line_of(text, label.offset()));

@@ -1,0 +1,127 @@
+//! The bucket: object_store's own, in memory, under the script.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use shared::archive::{self, Record};
+
+use crate::script::{Fault, Script};
+
+/// A bucket in memory.
+#[derive(Debug, Clone, Default)]
+pub struct FakeBucket {
+    inner: std::sync::Arc<InMemory>,
+    script: Script,
+}
+
+impl FakeBucket {
+    /// An empty bucket.
+    pub fn new(script: Script) -> Self {
+        Self {
+            inner: std::sync::Arc::default(),
+            script,
+        }
+    }
+
+    /// The keys below a prefix, without a call.
+    pub async fn keys(&self, prefix: &str) -> Vec<String> {
+        let listed: Vec<ObjectMeta> = self
+            .inner
+            .list(Some(&Path::from(prefix)))
+            .try_collect()
+            .await
+            .unwrap_or_default();
+        listed.into_iter().map(|meta| meta.location.to_string()).collect()
+    }
+
+    /// Every record of the archive, without a call.
+    pub async fn archive(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        for key in self.keys("archive").await {
+            records.extend(archive::read(&*self.inner, &key).await.unwrap_or_default());
+        }
+        records
+    }
+
+    /// An object's text, without a call.
+    pub async fn text(&self, key: &str) -> Option<String> {
+        let bytes = self.inner.get(&Path::from(key)).await.ok()?.bytes().await.ok()?;
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+
+    fn lost() -> Error {
+        Error::Generic {
+            store: "fake",
+            source: "the answer was lost".into(),
+        }
+    }
+}
+
+impl fmt::Display for FakeBucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("fake bucket")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FakeBucket {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        match self.script.begin("put", location.as_ref()).await {
+            None => {
+                let put = self.inner.put_opts(location, payload, opts).await;
+                self.script.end().await;
+                put
+            }
+            Some(Fault::LostAfter) => {
+                self.inner.put_opts(location, payload, opts).await?;
+                Err(Self::lost())
+            }
+            Some(_) => Err(Self::lost()),
+        }
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        match self.script.begin("get", location.as_ref()).await {
+            None => self.inner.get_opts(location, options).await,
+            Some(_) => Err(Self::lost()),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        match self
+            .script
+            .begin("list", prefix.map(Path::as_ref).unwrap_or_default())
+            .await
+        {
+            None => self.inner.list_with_delimiter(prefix).await,
+            Some(_) => Err(Self::lost()),
+        }
+    }
+
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(Error::NotImplemented {
+            operation: "put_multipart".into(),
+            implementer: "fake".into(),
+        })
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}

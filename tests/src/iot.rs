@@ -1,0 +1,470 @@
+//! AWS IoT Jobs: its state machine as a fake, with versions, numbers that come again,
+//! pages that shift under deletion, and both ways in which AWS may treat the deletion of QUEUED.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use shared::archive::Delete;
+use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
+use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
+use shared::ports::{
+    Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
+    ReadError, ReadJobs,
+};
+
+use crate::script::{Fault, Script};
+
+/// How AWS treats a delete of QUEUED without force: its reference and its behaviour disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueuedDelete {
+    /// As the reference says.
+    Refused,
+    /// As it has been seen to.
+    Deletes,
+}
+
+/// One execution in the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeExecution {
+    /// The job.
+    pub job: JobId,
+    /// What a listing shows.
+    pub row: ExecutionRow,
+    /// Its version.
+    pub version: i64,
+    /// Whether its cancellation was forced.
+    pub force_canceled: bool,
+    /// Its details.
+    pub details: BTreeMap<String, String>,
+}
+
+/// How a job is set up.
+#[derive(Debug, Clone, Default)]
+pub struct JobSetup {
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its namespace.
+    pub namespace: Option<&'static str>,
+    /// Whether it retries.
+    pub retries: bool,
+    /// Whether it is continuous.
+    pub continuous: bool,
+}
+
+#[derive(Debug)]
+struct World {
+    now: Timestamp,
+    jobs: BTreeMap<JobId, (Timestamp, JobSetup)>,
+    executions: Vec<FakeExecution>,
+    unknown_statuses: BTreeSet<(JobId, ThingName)>,
+    queued_delete: QueuedDelete,
+    page: usize,
+}
+
+/// AWS IoT Jobs in memory.
+#[derive(Debug, Clone)]
+pub struct FakeIot {
+    world: Arc<Mutex<World>>,
+    script: Script,
+}
+
+/// A device, which changes its executions from the other side.
+#[derive(Debug, Clone)]
+pub struct Device {
+    iot: FakeIot,
+    job: JobId,
+    thing: ThingName,
+}
+
+impl FakeIot {
+    /// An empty account at a time.
+    pub fn new(script: Script, now: Timestamp) -> Self {
+        let world = World {
+            now,
+            jobs: BTreeMap::new(),
+            executions: Vec::new(),
+            unknown_statuses: BTreeSet::new(),
+            queued_delete: QueuedDelete::Refused,
+            page: 250,
+        };
+        Self {
+            world: Arc::new(Mutex::new(world)),
+            script,
+        }
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how a delete of QUEUED is treated.
+    pub fn treat_queued_delete(&self, as_: QueuedDelete) {
+        self.world().queued_delete = as_;
+    }
+
+    /// Sets the size of pages.
+    pub fn page_size(&self, page: usize) {
+        self.world().page = page;
+    }
+
+    /// Makes a job that was created at a time.
+    pub fn job(&self, job: &str, created_at: Timestamp, setup: JobSetup) {
+        self.world().jobs.insert(job_id(job), (created_at, setup));
+    }
+
+    /// Changes a job's tags.
+    pub fn tag(&self, job: &str, key: &str, value: &str) {
+        if let Some((_, setup)) = self.world().jobs.get_mut(&job_id(job)) {
+            setup.tags.insert(key.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Puts an execution into the world: queued, and last changed, at given times.
+    pub fn execution(&self, job: &str, thing: &str, status: Status, queued: Timestamp, updated: Timestamp) {
+        let mut world = self.world();
+        let (job, thing) = (job_id(job), thing_name(thing));
+        // The number of a deleted execution comes again.
+        let taken: Vec<_> = world
+            .of(&job, &thing)
+            .map(|execution| execution.row.execution_number)
+            .collect();
+        let number = (1..)
+            .map(ExecutionNumber::new)
+            .find(|number| !taken.contains(number));
+        let started_at = (status != Status::Queued).then_some(queued);
+        let row = ExecutionRow {
+            thing_name: thing,
+            execution_number: number.unwrap_or(ExecutionNumber::new(1)),
+            status,
+            queued_at: queued,
+            started_at,
+            last_updated_at: updated,
+            retry_attempt: Some(0),
+        };
+        let version = if status == Status::Queued { 1 } else { 2 };
+        world.executions.push(FakeExecution {
+            job,
+            row,
+            version,
+            force_canceled: false,
+            details: BTreeMap::new(),
+        });
+    }
+
+    /// Lets listings show a status that nobody knows for a thing's executions of a job.
+    pub fn unknown_status(&self, job: &str, thing: &str) {
+        self.world()
+            .unknown_statuses
+            .insert((job_id(job), thing_name(thing)));
+    }
+
+    /// The device of a thing.
+    pub fn device(&self, job: &str, thing: &str) -> Device {
+        Device {
+            iot: self.clone(),
+            job: job_id(job),
+            thing: thing_name(thing),
+        }
+    }
+
+    /// Every execution, without a call.
+    pub fn executions(&self) -> Vec<FakeExecution> {
+        self.world().executions.clone()
+    }
+
+    /// A thing's executions of a job, without a call.
+    pub fn executions_of(&self, job: &str, thing: &str) -> Vec<FakeExecution> {
+        let (job, thing) = (job_id(job), thing_name(thing));
+        self.world().of(&job, &thing).cloned().collect()
+    }
+
+    /// What the fault does to a read.
+    fn read_fault(operation: &'static str, fault: Option<Fault>) -> Result<(), ReadError> {
+        match fault {
+            None => Ok(()),
+            Some(Fault::Throttled) => Err(ReadError::Throttled {
+                operation,
+                source: "throttled".into(),
+            }),
+            Some(Fault::InvalidToken) => Err(ReadError::InvalidToken("token".into())),
+            Some(Fault::LostBefore | Fault::LostAfter | Fault::RoleRefused) => Err(ReadError::Unavailable {
+                operation,
+                source: "lost".into(),
+            }),
+        }
+    }
+
+    async fn mutate(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        effect: impl FnOnce(&mut World) -> Result<(), MutationError> + Send,
+    ) -> Result<(), MutationError> {
+        match self.script.begin(operation, subject).await {
+            None => {
+                let done = effect(&mut self.world());
+                self.script.end().await;
+                done
+            }
+            Some(Fault::Throttled) => Err(MutationError::Throttled("throttled".into())),
+            Some(Fault::RoleRefused) => Err(MutationError::RoleRefused("refused".into())),
+            Some(Fault::LostBefore | Fault::InvalidToken) => Err(MutationError::Unknown("lost".into())),
+            Some(Fault::LostAfter) => {
+                let _ = effect(&mut self.world());
+                Err(MutationError::Unknown("lost".into()))
+            }
+        }
+    }
+}
+
+impl Device {
+    /// Changes the thing's current execution of the job, and its version.
+    pub fn update(&self, status: Status) {
+        let mut world = self.iot.world();
+        let now = world.now;
+        if let Some(execution) = world.current(&self.job, &self.thing) {
+            execution.row.status = status;
+            execution.row.last_updated_at = now;
+            execution.version += 1;
+        }
+    }
+
+    /// Changes only the version, as a report of progress does.
+    pub fn report(&self) {
+        let mut world = self.iot.world();
+        if let Some(execution) = world.current(&self.job, &self.thing) {
+            execution.version += 1;
+        }
+    }
+
+    /// Makes the thing's executions of the job disappear, as a second cleaner does.
+    pub fn forget(&self) {
+        let (job, thing) = (&self.job, &self.thing);
+        self.iot
+            .world()
+            .executions
+            .retain(|execution| execution.job != *job || execution.row.thing_name != *thing);
+    }
+
+    /// Makes the executions disappear and queues another, which takes the number again.
+    pub fn replace(&self, status: Status) {
+        self.forget();
+        let now = self.iot.world().now;
+        self.iot
+            .execution(self.job.as_str(), self.thing.as_str(), status, now, now);
+    }
+}
+
+impl World {
+    fn of<'w>(&'w self, job: &'w JobId, thing: &'w ThingName) -> impl Iterator<Item = &'w FakeExecution> {
+        self.executions
+            .iter()
+            .filter(move |execution| execution.job == *job && execution.row.thing_name == *thing)
+    }
+
+    fn current(&mut self, job: &JobId, thing: &ThingName) -> Option<&mut FakeExecution> {
+        self.executions
+            .iter_mut()
+            .filter(|execution| execution.job == *job && execution.row.thing_name == *thing)
+            .max_by_key(|execution| (execution.row.queued_at, execution.row.execution_number))
+    }
+
+    fn cancel(&mut self, cancel: &Cancel) -> Result<(), MutationError> {
+        let now = self.now;
+        let execution = self
+            .current(&cancel.job_id, &cancel.thing_name)
+            .ok_or_else(|| MutationError::NotFound("no such execution".to_owned()))?;
+        if Version::new(execution.version) != cancel.expected_version {
+            return Err(MutationError::VersionConflict("another version".to_owned()));
+        }
+        let status = execution.row.status;
+        if status.is_terminal() || status == Status::InProgress && cancel.force == Force::Never {
+            return Err(MutationError::InvalidState(format!("it is {status}")));
+        }
+        execution.row.status = Status::Canceled;
+        execution.row.last_updated_at = now;
+        execution.version += 1;
+        execution.force_canceled = cancel.force == Force::EvenInProgress;
+        if let Some(details) = &cancel.status_details {
+            execution.details = details.pairs().clone();
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, delete: &Delete) -> Result<(), MutationError> {
+        let found = self.executions.iter().position(|execution| {
+            execution.job == *delete.job_id()
+                && execution.row.thing_name == *delete.thing_name()
+                && execution.row.execution_number == delete.execution_number()
+        });
+        let found = found.ok_or_else(|| MutationError::NotFound("no such execution".to_owned()))?;
+        let status = self.executions.get(found).map(|execution| execution.row.status);
+        let refused = match status {
+            Some(Status::InProgress) => true,
+            Some(Status::Queued) => self.queued_delete == QueuedDelete::Refused,
+            _ => false,
+        };
+        if refused {
+            return Err(MutationError::InvalidState("it is active".to_owned()));
+        }
+        self.executions.remove(found);
+        Ok(())
+    }
+
+    /// A page by offset: what is deleted meanwhile shifts what comes behind.
+    fn page<T>(&self, items: Vec<T>, token: Option<&str>) -> Page<T> {
+        let start = token.and_then(|token| token.parse().ok()).unwrap_or(0);
+        let end = start + self.page;
+        let next_token = (end < items.len()).then(|| end.to_string());
+        Page {
+            items: items.into_iter().skip(start).take(self.page).collect(),
+            next_token,
+        }
+    }
+}
+
+impl ReadJobs for FakeIot {
+    async fn describe_execution(
+        &self,
+        job: &JobId,
+        thing: &ThingName,
+        number: Option<ExecutionNumber>,
+    ) -> Result<Execution, ReadError> {
+        const OPERATION: &str = "DescribeJobExecution";
+        let fault = self.script.begin(OPERATION, &format!("{job}/{thing}")).await;
+        Self::read_fault(OPERATION, fault)?;
+        let mut world = self.world();
+        let found = match number {
+            None => world.current(job, thing).cloned(),
+            Some(number) => world
+                .of(job, thing)
+                .find(|execution| execution.row.execution_number == number)
+                .cloned(),
+        };
+        let found = found.ok_or_else(|| ReadError::NotFound("no such execution".to_owned()))?;
+        Ok(Execution {
+            job_id: found.job,
+            row: ExecutionRow {
+                retry_attempt: None,
+                ..found.row
+            },
+            version_number: Version::new(found.version),
+            force_canceled: found.force_canceled,
+            status_details: found.details,
+            approximate_seconds_before_timed_out: None,
+        })
+    }
+
+    async fn describe_job(&self, job: &JobId) -> Result<Job, ReadError> {
+        const OPERATION: &str = "DescribeJob";
+        let fault = self.script.begin(OPERATION, job.as_str()).await;
+        Self::read_fault(OPERATION, fault)?;
+        let world = self.world();
+        let (_, setup) = world
+            .jobs
+            .get(job)
+            .ok_or_else(|| ReadError::NotFound("no such job".to_owned()))?;
+        Ok(Job {
+            job_id: job.clone(),
+            arn: format!("arn:aws:iot:eu-west-1:123456789012:job/{job}"),
+            namespace_id: setup
+                .namespace
+                .and_then(|namespace| NamespaceId::parse(namespace).ok()),
+            retries: setup.retries,
+            continuous: setup.continuous,
+        })
+    }
+
+    async fn job_tags(&self, job: &Job) -> Result<BTreeMap<String, String>, ReadError> {
+        const OPERATION: &str = "ListTagsForResource";
+        let fault = self.script.begin(OPERATION, job.job_id.as_str()).await;
+        Self::read_fault(OPERATION, fault)?;
+        let world = self.world();
+        let found = world.jobs.get(&job.job_id);
+        found
+            .map(|(_, setup)| setup.tags.clone())
+            .ok_or_else(|| ReadError::NotFound("no such job".to_owned()))
+    }
+
+    async fn list_jobs(&self, token: Option<&str>) -> Result<Page<ListedJob>, ReadError> {
+        const OPERATION: &str = "ListJobs";
+        let fault = self.script.begin(OPERATION, token.unwrap_or_default()).await;
+        Self::read_fault(OPERATION, fault)?;
+        let world = self.world();
+        let jobs = world.jobs.iter();
+        let jobs = jobs.map(|(job, (created_at, _))| {
+            Ok(JobSummary {
+                job_id: job.clone(),
+                created_at: *created_at,
+            })
+        });
+        Ok(world.page(jobs.collect(), token))
+    }
+
+    async fn list_executions(
+        &self,
+        job: &JobId,
+        status: Option<Status>,
+        token: Option<&str>,
+    ) -> Result<Page<ListedExecution>, ReadError> {
+        const OPERATION: &str = "ListJobExecutionsForJob";
+        let fault = self.script.begin(OPERATION, job.as_str()).await;
+        Self::read_fault(OPERATION, fault)?;
+        let world = self.world();
+        if !world.jobs.contains_key(job) {
+            return Err(ReadError::NotFound("no such job".to_owned()));
+        }
+        let mut rows: Vec<_> = world
+            .executions
+            .iter()
+            .filter(|execution| execution.job == *job)
+            .filter(|execution| status.is_none_or(|status| execution.row.status == status))
+            .map(|execution| execution.row.clone())
+            .collect();
+        // Most recently updated first, as the service has been seen to.
+        rows.sort_by(|a, b| b.last_updated_at.cmp(&a.last_updated_at));
+        let rows = rows.into_iter().map(|row| {
+            if world
+                .unknown_statuses
+                .contains(&(job.clone(), row.thing_name.clone()))
+            {
+                Err(UnreadableRow::UnknownStatus("PAUSED".to_owned()))
+            } else {
+                Ok(row)
+            }
+        });
+        Ok(world.page(rows.collect(), token))
+    }
+}
+
+impl CancelExecutions for FakeIot {
+    async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
+        let subject = format!("{}/{}", cancel.job_id, cancel.thing_name);
+        self.mutate("CancelJobExecution", &subject, |world| world.cancel(cancel))
+            .await
+    }
+}
+
+impl DeleteExecutions for FakeIot {
+    async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
+        let subject = format!(
+            "{}/{}/{}",
+            delete.job_id(),
+            delete.thing_name(),
+            delete.execution_number()
+        );
+        self.mutate("DeleteJobExecution", &subject, |world| world.delete(delete))
+            .await
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a test's own names are legal")]
+fn job_id(name: &str) -> JobId {
+    JobId::parse(name).expect("a legal job id")
+}
+
+#[expect(clippy::expect_used, reason = "a test's own names are legal")]
+fn thing_name(name: &str) -> ThingName {
+    ThingName::parse(name).expect("a legal thing name")
+}

@@ -1,0 +1,51 @@
+//! The queue: keeps what was sent, once for each deduplication id.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use shared::ports::{Cause, SliceQueue};
+use shared::sweep::SliceMessage;
+
+use crate::script::Script;
+
+/// A queue in memory.
+#[derive(Debug, Clone, Default)]
+pub struct FakeQueue {
+    sent: Arc<Mutex<Vec<SliceMessage>>>,
+    script: Script,
+}
+
+impl FakeQueue {
+    /// An empty queue.
+    pub fn new(script: Script) -> Self {
+        Self {
+            sent: Arc::default(),
+            script,
+        }
+    }
+
+    /// What was sent so far.
+    pub fn sent(&self) -> Vec<SliceMessage> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl SliceQueue for FakeQueue {
+    async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
+        if self
+            .script
+            .begin("send", &slice.deduplication_id())
+            .await
+            .is_some()
+        {
+            return Err("the queue did not answer".into());
+        }
+        {
+            let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+            if !sent.contains(slice) {
+                sent.push(slice.clone());
+            }
+        }
+        self.script.end().await;
+        Ok(())
+    }
+}
