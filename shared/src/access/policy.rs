@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityUid,
+    AuthorizationError, Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityUid, Policy,
     PolicyId, PolicySet, Request, Schema, ValidationMode, Validator,
 };
 use jiff::Timestamp;
@@ -171,10 +171,16 @@ fn named(
             message,
         });
     }
-    for policy in parsed.policies() {
-        let line = text
-            .find(policy.to_string().trim())
-            .map(|offset| line_of(text, offset));
+    let mut from = 0;
+    for policy in in_order(parsed) {
+        let source = policy.to_string();
+        let source = source.trim();
+        let found = text
+            .get(from..)
+            .and_then(|rest| rest.find(source))
+            .map(|place| from + place);
+        let line = found.map(|offset| line_of(text, offset));
+        from = found.map_or(from, |offset| offset + source.len());
         let mut report = |message: String| {
             problems.push(Problem {
                 file: file.to_owned(),
