@@ -12,30 +12,30 @@ use shared::execution::Status;
 use shared::guard::JobCache;
 use tests::{FakeBucket, FakeIot, FakeQueue, JobSetup, Script};
 
-pub const OPERATOR: &str = "arn:aws:sts::123456789012:assumed-role/jobwarden-operators/anna";
-pub const FORCE: &str = "arn:aws:sts::123456789012:assumed-role/jobwarden-force/fred";
-pub const NOBODY: &str = "arn:aws:sts::123456789012:assumed-role/jobwarden-nobody/mallory";
+pub(crate) const OPERATOR: &str = "arn:aws:sts::123456789012:assumed-role/jobwarden-operators/anna";
+pub(crate) const FORCE: &str = "arn:aws:sts::123456789012:assumed-role/jobwarden-force/fred";
+pub(crate) const NOBODY: &str = "arn:aws:sts::123456789012:assumed-role/jobwarden-nobody/mallory";
 
 /// The world's time: 2026-11-21T02:00:00Z.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-11-21T02:00:00Z".parse().unwrap()
 }
 
-pub fn days_ago(days: i64) -> Timestamp {
+pub(crate) fn days_ago(days: i64) -> Timestamp {
     now() - SignedDuration::from_hours(24 * days)
 }
 
 /// An account, a bucket and a queue under one script.
 #[derive(Debug, Clone)]
-pub struct Stage {
-    pub script: Script,
-    pub iot: FakeIot,
-    pub bucket: FakeBucket,
-    pub queue: FakeQueue,
+pub(crate) struct Stage {
+    pub(crate) script: Script,
+    pub(crate) iot: FakeIot,
+    pub(crate) bucket: FakeBucket,
+    pub(crate) queue: FakeQueue,
 }
 
 impl Stage {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let script = Script::default();
         Self {
             iot: FakeIot::new(script.clone(), now()),
@@ -46,7 +46,7 @@ impl Stage {
     }
 
     /// A stage with the job `fw` and one execution of it on `pump`.
-    pub fn with(status: Status) -> Self {
+    pub(crate) fn with(status: Status) -> Self {
         let stage = Self::new();
         stage.iot.job("fw", days_ago(100), JobSetup::default());
         stage
@@ -55,13 +55,13 @@ impl Stage {
         stage
     }
 
-    pub fn with_job(status: Status, setup: JobSetup) -> Self {
+    pub(crate) fn with_job(status: Status, setup: JobSetup) -> Self {
         let stage = Self::with(status);
         stage.iot.job("fw", days_ago(100), setup);
         stage
     }
 
-    pub async fn cancel(&self, caller: &str, query: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn cancel(&self, caller: &str, query: &[(&str, &str)], body: &str) -> Answer {
         let function = CancelExecution {
             iot: self.iot.clone(),
             access: AccessPolicy::shipped().unwrap(),
@@ -74,7 +74,7 @@ impl Stage {
             .into()
     }
 
-    pub async fn delete(&self, caller: &str, query: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn delete(&self, caller: &str, query: &[(&str, &str)]) -> Answer {
         let function = DeleteExecution {
             iot: self.iot.clone(),
             bucket: self.bucket.clone(),
@@ -86,7 +86,7 @@ impl Stage {
     }
 
     /// The status of the execution on `pump`, if it is there.
-    pub fn status(&self) -> Option<Status> {
+    pub(crate) fn status(&self) -> Option<Status> {
         self.iot
             .executions_of("fw", "pump")
             .first()
@@ -94,31 +94,31 @@ impl Stage {
     }
 
     /// How many cancels and deletes were sent.
-    pub fn mutations(&self) -> usize {
+    pub(crate) fn mutations(&self) -> usize {
         self.script.count("CancelJobExecution") + self.script.count("DeleteJobExecution")
     }
 }
 
 /// An answer of the API.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    pub status: i64,
-    pub error: String,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: i64,
+    pub(crate) error: String,
+    pub(crate) body: Value,
 }
 
 impl Answer {
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()
     }
 
     #[track_caller]
-    pub fn is(&self, status: i64, error: &str) {
+    pub(crate) fn is(&self, status: i64, error: &str) {
         assert_eq!((self.status, self.error.as_str()), (status, error), "{self:?}");
     }
 
     #[track_caller]
-    pub fn is_ok(&self) {
+    pub(crate) fn is_ok(&self) {
         self.is(200, "");
     }
 }
@@ -140,7 +140,7 @@ impl From<ApiGatewayProxyResponse> for Answer {
 }
 
 /// An event of the gateway, as AWS_IAM makes it.
-pub fn api_event(
+pub(crate) fn api_event(
     method: &str,
     resource: &str,
     caller: &str,
@@ -179,7 +179,7 @@ pub fn api_event(
     })
 }
 
-pub fn cancel_event(caller: &str, query: &[(&str, &str)], body: &str) -> Value {
+pub(crate) fn cancel_event(caller: &str, query: &[(&str, &str)], body: &str) -> Value {
     let path = json!({"thingName": "pump", "jobId": "fw"});
     api_event(
         "PUT",
@@ -191,7 +191,7 @@ pub fn cancel_event(caller: &str, query: &[(&str, &str)], body: &str) -> Value {
     )
 }
 
-pub fn delete_event(caller: &str, query: &[(&str, &str)]) -> Value {
+pub(crate) fn delete_event(caller: &str, query: &[(&str, &str)]) -> Value {
     let path = json!({"thingName": "pump", "jobId": "fw", "executionNumber": "1"});
     let resource = "/things/{thingName}/jobs/{jobId}/executionNumber/{executionNumber}";
     api_event("DELETE", resource, caller, path, query, "")

@@ -1,1 +1,898 @@
-//! placeholder
+//! Sweeps: the right set, archived first, counted truly, whatever happens in the middle.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use shared::access::AccessPolicy;
+use shared::execution::Status;
+use shared::operation::Operation;
+use shared::retention::Retention;
+use shared::sweep::{
+    self, CallRate, CancelStale, DeleteExpired, SliceEnd, SliceError, SliceMessage, SliceTime, StartError,
+    Starter, Sweep, SweepId, SweepStatus, Trigger, Worker,
+};
+use tests::{FakeIot, Fault, JobSetup};
+use tokio::time::timeout;
+
+use crate::stage::{Stage, days_ago, now};
+
+/// A fleet with something of everything. What is due for deletion starts with `due-`, what is due
+/// for cancelling with `stale-`: the ground truth needs none of the code under test.
+fn fleet(iot: &FakeIot) {
+    iot.page_size(4);
+    let plain = JobSetup::default;
+    let held = JobSetup {
+        tags: [("jobwarden:hold".to_owned(), "legal".to_owned())].into(),
+        ..plain()
+    };
+    let namespaced = JobSetup {
+        namespace: Some("aws-gg-x"),
+        ..plain()
+    };
+    let continuous = JobSetup {
+        continuous: true,
+        ..plain()
+    };
+    iot.job("fw-1", days_ago(200), plain());
+    iot.job("fw-2", days_ago(95), continuous);
+    iot.job("held", days_ago(200), held);
+    iot.job("keep-logs", days_ago(200), plain());
+    iot.job("namespaced", days_ago(200), namespaced);
+    iot.job("young", days_ago(20), plain());
+    for nth in 0..9 {
+        iot.execution(
+            "fw-1",
+            &format!("due-{nth}"),
+            Status::Succeeded,
+            days_ago(120),
+            days_ago(31 + nth),
+        );
+    }
+    for (nth, status) in [Status::Failed, Status::TimedOut, Status::Rejected]
+        .into_iter()
+        .enumerate()
+    {
+        iot.execution(
+            "fw-1",
+            &format!("due-90-{nth}"),
+            status,
+            days_ago(150),
+            days_ago(91),
+        );
+        iot.execution(
+            "fw-1",
+            &format!("kept-90-{nth}"),
+            status,
+            days_ago(150),
+            days_ago(89),
+        );
+    }
+    for (nth, status) in [Status::Removed, Status::Canceled].into_iter().enumerate() {
+        iot.execution(
+            "fw-2",
+            &format!("due-30-{nth}"),
+            status,
+            days_ago(90),
+            days_ago(30),
+        );
+        iot.execution(
+            "fw-2",
+            &format!("kept-30-{nth}"),
+            status,
+            days_ago(90),
+            days_ago(29),
+        );
+    }
+    iot.execution("fw-2", "running", Status::InProgress, days_ago(90), days_ago(90));
+    iot.execution("fw-2", "stale-0", Status::Queued, days_ago(60), days_ago(60));
+    iot.execution("fw-1", "stale-1", Status::Queued, days_ago(150), days_ago(150));
+    iot.execution("fw-1", "fresh", Status::Queued, days_ago(59), days_ago(59));
+    for job in ["held", "keep-logs", "namespaced"] {
+        iot.execution(job, "old", Status::Succeeded, days_ago(190), days_ago(180));
+        iot.execution(job, "waiting", Status::Queued, days_ago(190), days_ago(190));
+    }
+    iot.execution("young", "done", Status::Succeeded, days_ago(19), days_ago(19));
+}
+
+const DUE: u64 = 14;
+
+fn things(iot: &FakeIot, prefix: &str) -> BTreeSet<String> {
+    let executions = iot.executions().into_iter();
+    executions
+        .map(|execution| execution.row.thing_name.to_string())
+        .filter(|name| name.starts_with(prefix))
+        .collect()
+}
+
+fn staged() -> Stage {
+    let stage = Stage::new();
+    fleet(&stage.iot);
+    stage
+}
+
+fn trigger(operation: Operation, id: &str) -> Trigger {
+    Trigger {
+        operation,
+        dry_run: Some(false),
+        release_plan: None,
+        requested_by: "test".into(),
+        now: now(),
+        id: id.into(),
+    }
+}
+
+/// A deployment of the sweeps' functions.
+struct Sweeps<'a> {
+    stage: &'a Stage,
+    rules: Retention,
+    access: AccessPolicy,
+    rate: &'a str,
+    seconds: i64,
+    dry_run_only: bool,
+}
+
+impl<'a> Sweeps<'a> {
+    fn new(stage: &'a Stage) -> Self {
+        Self {
+            stage,
+            rules: Retention::shipped().unwrap(),
+            access: AccessPolicy::shipped().unwrap(),
+            rate: "10",
+            seconds: 900,
+            dry_run_only: false,
+        }
+    }
+
+    /// Rules as shipped, with another breaker.
+    fn with_breaker(stage: &'a Stage, max_actions: u64) -> Self {
+        let text =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/retention.toml"))
+                .unwrap();
+        let text = text.replace("max_actions = 10000", &format!("max_actions = {max_actions}"));
+        Self {
+            rules: Retention::parse("r.toml", &text).unwrap(),
+            ..Self::new(stage)
+        }
+    }
+
+    async fn start(&self, trigger: &Trigger) -> Result<Sweep, StartError> {
+        let starter = Starter {
+            bucket: &self.stage.bucket,
+            queue: &self.stage.queue,
+            dry_run_only: self.dry_run_only,
+        };
+        starter.start(trigger, now()).await
+    }
+
+    async fn started(&self, operation: Operation, id: &str) -> SweepId {
+        self.start(&trigger(operation, id)).await.unwrap().sweep_id
+    }
+
+    fn worker<A>(&self) -> Worker<'_, FakeIot, tests::FakeQueue, A> {
+        Worker {
+            iot: &self.stage.iot,
+            bucket: &self.stage.bucket,
+            queue: &self.stage.queue,
+            rules: &self.rules,
+            access: &self.access,
+            rate: CallRate::parse(self.rate).unwrap(),
+            dry_run_only: self.dry_run_only,
+            act: PhantomData,
+        }
+    }
+
+    async fn slice(&self, message: &SliceMessage, at: Timestamp) -> Result<SliceEnd, SliceError> {
+        let time = SliceTime {
+            now: at,
+            deadline: at + SignedDuration::from_secs(self.seconds),
+        };
+        match message.sweep_id.operation().unwrap() {
+            Operation::DeleteExpired => self.worker::<DeleteExpired>().run(message, "one", time).await,
+            Operation::CancelStale => self.worker::<CancelStale>().run(message, "one", time).await,
+        }
+    }
+
+    /// Delivers messages until all have gone through, as the queue does: what fails, or dies and
+    /// never answers, comes again when nobody can be at it any more.
+    async fn deliver_all(&self) {
+        let mut at = now();
+        let mut next = 0;
+        for _ in 0..200 {
+            let Some(message) = self.stage.queue.sent().get(next).cloned() else {
+                return;
+            };
+            // A process that died hangs here for ever; its invocation ends at the deadline.
+            let ended = timeout(Duration::from_secs(2000), self.slice(&message, at)).await;
+            at += SignedDuration::from_secs(self.seconds + 100);
+            if matches!(ended, Ok(Ok(_))) {
+                next += 1;
+            }
+        }
+        panic!("the sweep does not end");
+    }
+
+    async fn sweep(&self, id: &SweepId) -> Sweep {
+        sweep::read(&self.stage.bucket, id).await.unwrap()
+    }
+
+    async fn report(&self, id: &SweepId) -> Value {
+        sweep::report(&self.stage.bucket, id).await.unwrap()
+    }
+
+    /// What must hold after a sweep has deleted what is due, however it got there.
+    async fn assert_deleted(&self, context: &str) {
+        let iot = &self.stage.iot;
+        assert_eq!(things(iot, "due-"), BTreeSet::new(), "{context}");
+        let untouched = staged();
+        let left: Vec<_> = untouched
+            .iot
+            .executions()
+            .into_iter()
+            .filter(|e| !e.row.thing_name.as_str().starts_with("due-"))
+            .collect();
+        assert_eq!(iot.executions(), left, "{context}");
+        // Each was archived, with the identity that it had.
+        let archived: BTreeSet<_> = self
+            .stage
+            .bucket
+            .archive()
+            .await
+            .iter()
+            .map(|record| (record.thing_name().to_string(), record.identity().queued_at))
+            .collect();
+        let due = untouched
+            .iot
+            .executions()
+            .into_iter()
+            .filter(|e| e.row.thing_name.as_str().starts_with("due-"));
+        let due: BTreeSet<_> = due
+            .map(|e| (e.row.thing_name.to_string(), e.row.identity().queued_at))
+            .collect();
+        assert_eq!(archived, due, "{context}");
+        self.assert_archived_first(context);
+    }
+
+    /// No deletion was sent before an archive object with its record was acknowledged.
+    fn assert_archived_first(&self, context: &str) {
+        let calls = self.stage.script.calls();
+        let first = |wanted: &dyn Fn(&tests::Call) -> bool| calls.iter().position(wanted);
+        let archived = first(&|call| call.operation == "put" && call.subject.starts_with("archive"));
+        let deleted = first(&|call| call.operation == "DeleteJobExecution");
+        assert!(archived < deleted, "{context}");
+    }
+}
+
+fn outcomes(report: &Value) -> u64 {
+    report["outcomes"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|count| count.as_u64().unwrap())
+        .sum()
+}
+
+fn count(report: &Value, outcome: &str) -> u64 {
+    report["outcomes"][outcome].as_u64().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_deletes_what_is_due_and_nothing_else() {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    sweeps.assert_deleted("").await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(report["status"], "SUCCEEDED");
+    assert_eq!((count(&report, "deleted"), outcomes(&report)), (DUE, DUE));
+    assert_eq!(report["archive"]["records"], DUE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_accounts_for_every_row_with_a_reason() {
+    let stage = staged();
+    stage
+        .iot
+        .execution("fw-1", "odd", Status::Succeeded, days_ago(150), days_ago(150));
+    stage.iot.unknown_status("fw-1", "odd");
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    let sum = |rows: &Value| {
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["count"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(report["due"], DUE);
+    assert_eq!(sum(&report["plan"]), DUE);
+    assert_eq!(report["unreadable"]["unknown status `PAUSED`"], 1);
+    assert_eq!(
+        report["rowsSeen"],
+        sum(&report["plan"]) + sum(&report["kept"]) + 1
+    );
+    // Everything but the young job's execution, which cost no call.
+    assert_eq!(
+        report["rowsSeen"].as_u64().unwrap() as usize,
+        staged().iot.executions().len()
+    );
+    assert_eq!(
+        (&report["jobs"]["seen"], &report["jobs"]["tooYoung"]),
+        (&6.into(), &1.into())
+    );
+    let reasons: BTreeSet<_> = report["kept"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["verdict"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "active",
+        "never",
+        "notYet",
+        "refused: held-jobs-are-untouchable",
+        "refused: namespaced-jobs-belong-to-another-service",
+    ];
+    assert_eq!(reasons, expected.into());
+    assert_eq!(things(&stage.iot, "odd").len(), 1);
+    let calls = stage.script.calls();
+    assert!(
+        !calls.iter().any(|call| call.subject == "young"),
+        "a young job costs no call"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_writes_its_report_and_nothing_else() {
+    for (dry_run, dry_run_only) in [(Some(true), false), (None, true)] {
+        let stage = staged();
+        let sweeps = Sweeps {
+            dry_run_only,
+            ..Sweeps::new(&stage)
+        };
+        let trigger = Trigger {
+            dry_run,
+            ..trigger(Operation::DeleteExpired, "a")
+        };
+        let id = sweeps.start(&trigger).await.unwrap().sweep_id;
+        sweeps.deliver_all().await;
+        assert_eq!(stage.iot.executions(), staged().iot.executions());
+        assert_eq!(stage.mutations(), 0);
+        assert!(stage.bucket.keys("archive").await.is_empty());
+        let report = sweeps.report(&id).await;
+        assert_eq!((&report["due"], &report["dryRun"]), (&DUE.into(), &true.into()));
+        assert_eq!(report["status"], "SUCCEEDED");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_of_dry_runs_refuses_a_real_sweep_and_its_worker_does_too() {
+    let stage = staged();
+    let real = Sweeps::new(&stage);
+    let dry = Sweeps {
+        dry_run_only: true,
+        ..Sweeps::new(&stage)
+    };
+    let error = dry
+        .start(&trigger(Operation::DeleteExpired, "a"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("set its parameter DryRun to false"),
+        "{error}"
+    );
+    assert!(stage.queue.sent().is_empty());
+    // A state that says otherwise, from before the parameter was changed.
+    let id = real.started(Operation::DeleteExpired, "b").await;
+    dry.deliver_all().await;
+    assert_eq!(stage.mutations(), 0);
+    assert!(dry.sweep(&id).await.dry_run);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_goes_on_slice_by_slice_and_starts_no_call_after_its_deadline() {
+    let stage = staged();
+    // Fifteen seconds are kept free: each slice has three for itself.
+    let sweeps = Sweeps {
+        seconds: 18,
+        rate: "2",
+        ..Sweeps::new(&stage)
+    };
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    sweeps.assert_deleted("").await;
+    let report = sweeps.report(&id).await;
+    assert!(report["slices"].as_u64().unwrap() > 3, "{report}");
+    assert_eq!((count(&report, "deleted"), outcomes(&report)), (DUE, DUE));
+    assert_eq!(report["due"], DUE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_without_time_makes_no_call() {
+    let stage = staged();
+    let sweeps = Sweeps {
+        seconds: 15,
+        ..Sweeps::new(&stage)
+    };
+    sweeps.started(Operation::DeleteExpired, "a").await;
+    let ended = sweeps.slice(&stage.queue.sent()[0], now()).await.unwrap();
+    assert_eq!(ended, SliceEnd::Continued);
+    assert_eq!(stage.script.count("ListJobs"), 0);
+}
+
+/// The process dies before, and after, every single call there is: to AWS IoT, to the bucket, to
+/// the queue. The message comes again, and in the end everything is as it must be.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_dies_anywhere_ends_with_the_right_set_archived_first_and_true_counts() {
+    for operation in Operation::ALL {
+        let calls = undisturbed(operation).await;
+        assert!(calls > 30, "{operation}: only {calls}");
+        for nth in 1..=calls {
+            dies(operation, nth, false).await;
+            dies(operation, nth, true).await;
+        }
+    }
+}
+
+/// How many calls the slices of a sweep make when nothing goes wrong.
+async fn undisturbed(operation: Operation) -> usize {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    sweeps.started(operation, "a").await;
+    let before = stage.script.calls().len();
+    sweeps.deliver_all().await;
+    stage.script.calls().len() - before
+}
+
+async fn dies(operation: Operation, nth: usize, after: bool) {
+    let context = format!("{operation}: died at call {nth}, after its effect: {after}");
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(operation, "a").await;
+    if after {
+        stage.script.die_after(nth)
+    } else {
+        stage.script.die_before(nth)
+    }
+    sweeps.deliver_all().await;
+
+    let report = sweeps.report(&id).await;
+    assert_eq!(report["status"], "SUCCEEDED", "{context}");
+    let due = match operation {
+        Operation::DeleteExpired => {
+            sweeps.assert_deleted(&context).await;
+            let deleted = count(&report, "deleted") + count(&report, "deletedByInterruptedSlice");
+            assert_eq!(deleted, DUE, "{context}: {report}");
+            DUE
+        }
+        Operation::CancelStale => {
+            assert_canceled(&stage, &context);
+            let canceled = count(&report, "canceled") + count(&report, "canceledByInterruptedSlice");
+            assert_eq!(canceled, 2, "{context}: {report}");
+            2
+        }
+    };
+    assert_eq!(outcomes(&report), due, "{context}: {report}");
+    assert_eq!(report["attempts"], due, "{context}: {report}");
+}
+
+fn assert_canceled(stage: &Stage, context: &str) {
+    let untouched = staged();
+    for (is, was) in stage.iot.executions().into_iter().zip(untouched.iot.executions()) {
+        if was.row.thing_name.as_str().starts_with("stale-") {
+            assert_eq!(is.row.status, Status::Canceled, "{context}");
+            assert!(!is.force_canceled, "{context}");
+        } else {
+            assert_eq!(is, was, "{context}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_waited_too_long_is_cancelled_and_looked_at() {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::CancelStale, "a").await;
+    sweeps.deliver_all().await;
+    assert_canceled(&stage, "");
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "canceled"), outcomes(&report)), (2, 2));
+    assert_eq!(stage.script.count("DeleteJobExecution"), 0);
+    assert_eq!(stage.bucket.archive().await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_takes_up_stale_work_meanwhile_keeps_it() {
+    let stage = staged();
+    let device = stage.iot.device("fw-1", "stale-1");
+    stage
+        .script
+        .before("CancelJobExecution", 1, move || device.update(Status::InProgress));
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::CancelStale, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(
+        (count(&report, "noLongerEligible"), count(&report, "canceled")),
+        (1, 1),
+        "{report}"
+    );
+    assert_eq!(
+        stage.iot.executions_of("fw-1", "stale-1")[0].row.status,
+        Status::InProgress
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_twice_is_worked_on_once() {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let calls = stage.script.calls().len();
+    let again = sweeps.slice(&stage.queue.sent()[0], now()).await.unwrap();
+    assert_eq!(again, SliceEnd::AlreadyTaken);
+    // It looked at the state and at nothing else.
+    assert_eq!(stage.script.calls().len(), calls + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_twice_at_once_is_held_off() {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    sweeps.started(Operation::DeleteExpired, "a").await;
+    let message = stage.queue.sent()[0].clone();
+    // The first invocation dies after ten calls; the second comes while it could be alive.
+    stage.script.die_before(10);
+    assert!(
+        timeout(Duration::from_secs(2000), sweeps.slice(&message, now()))
+            .await
+            .is_err()
+    );
+    let mutations = stage.mutations();
+    let held = sweeps
+        .slice(&message, now() + SignedDuration::from_secs(899))
+        .await;
+    assert!(matches!(held, Err(SliceError::Held { .. })), "{held:?}");
+    assert_eq!(stage.mutations(), mutations);
+    let taken = sweeps
+        .slice(&message, now() + SignedDuration::from_secs(900))
+        .await;
+    assert_eq!(taken.unwrap(), SliceEnd::Finished);
+    sweeps.assert_deleted("").await;
+}
+
+/// The first invocation is thought dead, and wakes up after its successor has taken over.
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_was_taken_over_stops_at_its_next_write() {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    sweeps.started(Operation::DeleteExpired, "a").await;
+    let message = stage.queue.sent()[0].clone();
+    let later = now() + SignedDuration::from_secs(1000);
+    let (first, second) = futures_util::join!(sweeps.slice(&message, now()), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sweeps.slice(&message, later).await
+    });
+    assert!(matches!(first, Err(SliceError::Superseded)), "{first:?}");
+    assert_eq!(second.unwrap(), SliceEnd::Finished);
+    sweeps.assert_deleted("").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeps_that_overlap_end_with_the_right_set() {
+    let stage = staged();
+    let sweeps = Sweeps {
+        seconds: 18,
+        rate: "2",
+        ..Sweeps::new(&stage)
+    };
+    let first = sweeps.started(Operation::DeleteExpired, "a").await;
+    let second = sweeps.started(Operation::DeleteExpired, "b").await;
+    sweeps.deliver_all().await;
+    let untouched = staged();
+    assert_eq!(things(&stage.iot, "due-"), BTreeSet::new());
+    assert_eq!(
+        stage.iot.executions().len(),
+        untouched.iot.executions().len() - DUE as usize
+    );
+    let (first, second) = (sweeps.report(&first).await, sweeps.report(&second).await);
+    assert_eq!(
+        count(&first, "deleted") + count(&second, "deleted"),
+        DUE,
+        "{first} {second}"
+    );
+    for report in [first, second] {
+        assert_eq!(report["status"], "SUCCEEDED");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_breaker_stops_a_plan_that_is_too_large_before_anything_is_done() {
+    let stage = staged();
+    let sweeps = Sweeps::with_breaker(&stage, DUE - 1);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(report["status"], "STOPPED_BY_BREAKER");
+    assert_eq!(
+        (&report["breaker"]["tripped"], &report["breaker"]["due"]),
+        (&true.into(), &DUE.into())
+    );
+    let digest = report["planDigest"].as_str().unwrap();
+    assert!(report["failure"].as_str().unwrap().contains(digest), "{report}");
+    assert_eq!(stage.mutations(), 0);
+    assert!(stage.bucket.keys("archive").await.is_empty());
+
+    // One less would have passed.
+    let sweeps = Sweeps::with_breaker(&stage, DUE);
+    sweeps.started(Operation::DeleteExpired, "b").await;
+    sweeps.deliver_all().await;
+    sweeps.assert_deleted("").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_plan_is_released_by_its_digest_and_once() {
+    let stage = staged();
+    let sweeps = Sweeps::with_breaker(&stage, 1);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let digest = sweeps.report(&id).await["planDigest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let release = |operation, id: &str, digest: &str| Trigger {
+        release_plan: Some(digest.to_owned()),
+        now: now() + SignedDuration::from_mins(3),
+        ..trigger(operation, id)
+    };
+
+    let unknown = sweeps
+        .start(&release(Operation::DeleteExpired, "b", &"0".repeat(64)))
+        .await;
+    assert!(matches!(unknown, Err(StartError::Invalid(_))), "{unknown:?}");
+    let other = sweeps.start(&release(Operation::CancelStale, "b", &digest)).await;
+    assert!(matches!(other, Err(StartError::Invalid(_))), "{other:?}");
+
+    let released = sweeps
+        .start(&release(Operation::DeleteExpired, "c", &digest))
+        .await
+        .unwrap();
+    assert_eq!(
+        released.now,
+        now(),
+        "what was not due at the plan's time does not become due"
+    );
+    // The same request again is the same sweep; another one is refused.
+    sweeps
+        .start(&release(Operation::DeleteExpired, "c", &digest))
+        .await
+        .unwrap();
+    let again = sweeps
+        .start(&release(Operation::DeleteExpired, "d", &digest))
+        .await;
+    assert!(again.unwrap_err().to_string().contains("released already"));
+
+    sweeps.deliver_all().await;
+    sweeps.assert_deleted("").await;
+    assert_eq!(sweeps.report(&released.sweep_id).await["status"], "SUCCEEDED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_made_by_other_rules_is_not_carried_out() {
+    let stage = staged();
+    let before = Sweeps {
+        seconds: 18,
+        rate: "2",
+        ..Sweeps::new(&stage)
+    };
+    let id = before.started(Operation::DeleteExpired, "a").await;
+    before.slice(&stage.queue.sent()[0], now()).await.unwrap();
+    let after = Sweeps::with_breaker(&stage, 9999);
+    after.slice(&stage.queue.sent()[1], now()).await.unwrap();
+    let sweep = after.sweep(&id).await;
+    assert_eq!(sweep.status, SweepStatus::Failed);
+    assert!(sweep.failure.unwrap().contains("retention rules changed"));
+    assert_eq!(stage.mutations(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_comes_after_the_plan_is_honoured() {
+    let stage = staged();
+    let iot = stage.iot.clone();
+    // The scan asks for the job's tags once, the application once more.
+    stage.script.before("ListTagsForResource", 5, move || {
+        iot.tag("fw-1", "jobwarden:hold", "")
+    });
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(
+        (count(&report, "refused"), count(&report, "deleted")),
+        (12, 2),
+        "{report}"
+    );
+    assert_eq!(things(&stage.iot, "due-").len(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_deleted_while_the_archive_does_not_answer() {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    for nth in 1..60 {
+        stage.script.fault("put", nth, Fault::LostBefore);
+    }
+    let failed = sweeps.slice(&stage.queue.sent()[0], now()).await;
+    assert!(failed.is_err());
+    assert_eq!(stage.mutations(), 0);
+    assert_eq!(stage.iot.executions(), staged().iot.executions());
+    assert!(!sweeps.sweep(&id).await.status.is_final());
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_in_the_middle_cost_nothing_but_time() {
+    for fault in [Fault::Throttled, Fault::LostBefore, Fault::LostAfter] {
+        let stage = staged();
+        for operation in [
+            "ListJobs",
+            "ListJobExecutionsForJob",
+            "DescribeJob",
+            "ListTagsForResource",
+        ] {
+            stage.script.fault(operation, 1, fault);
+            stage.script.fault(operation, 3, fault);
+        }
+        stage.script.fault("DeleteJobExecution", 2, fault);
+        stage.script.fault("DeleteJobExecution", 7, fault);
+        let sweeps = Sweeps::new(&stage);
+        let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        sweeps.deliver_all().await;
+        sweeps.assert_deleted(&format!("{fault:?}")).await;
+        let report = sweeps.report(&id).await;
+        assert_eq!(
+            (count(&report, "deleted"), outcomes(&report)),
+            (DUE, DUE),
+            "{fault:?} {report}"
+        );
+        if fault == Fault::Throttled {
+            assert_eq!(report["throttled"]["DeleteJobExecution"], 2);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_token_that_goes_bad_starts_the_listing_over_without_counting_twice() {
+    let stage = staged();
+    stage.script.fault("ListJobs", 2, Fault::InvalidToken);
+    stage
+        .script
+        .fault("ListJobExecutionsForJob", 3, Fault::InvalidToken);
+    stage
+        .script
+        .fault("ListJobExecutionsForJob", 17, Fault::InvalidToken);
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    sweeps.assert_deleted("").await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(report["due"], DUE);
+    assert_eq!(report["jobs"]["seen"], 6);
+    assert_eq!(
+        report["rowsSeen"].as_u64().unwrap() as usize,
+        staged().iot.executions().len() - 1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_may_not_delete_fails_the_sweep_and_says_so() {
+    let stage = staged();
+    stage.script.fault("DeleteJobExecution", 1, Fault::RoleRefused);
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(report["status"], "FAILED");
+    assert!(report["failure"].as_str().unwrap().contains("role"), "{report}");
+    assert_eq!(things(&stage.iot, "due-").len() as u64, DUE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_delete_meanwhile_is_already_gone_and_no_error() {
+    let stage = staged();
+    for nth in [0, 3] {
+        let device = stage.iot.device("fw-1", &format!("due-{nth}"));
+        stage
+            .script
+            .before("DeleteJobExecution", 1, move || device.forget());
+    }
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(report["status"], "SUCCEEDED");
+    assert_eq!(
+        (count(&report, "alreadyGone"), count(&report, "deleted")),
+        (2, DUE - 2),
+        "{report}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_account_is_swept_in_one_call() {
+    let stage = Stage::new();
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(
+        (&report["status"], &report["rowsSeen"]),
+        (&"SUCCEEDED".into(), &0.into())
+    );
+    assert_eq!(report["calls"], serde_json::json!({"ListJobs": 1}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_n_costs_n_calls_and_two_lists_a_page() {
+    let stage = Stage::new();
+    stage.iot.job("big", days_ago(200), JobSetup::default());
+    for nth in 0..1000 {
+        stage.iot.execution(
+            "big",
+            &format!("t{nth}"),
+            Status::Succeeded,
+            days_ago(99),
+            days_ago(98),
+        );
+    }
+    let sweeps = Sweeps {
+        rate: "1000",
+        ..Sweeps::new(&stage)
+    };
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(count(&report, "deleted"), 1000);
+    let calls = &report["calls"];
+    assert_eq!(calls["DeleteJobExecution"], 1000);
+    assert!(
+        calls["ListJobExecutionsForJob"].as_u64().unwrap() <= 4 + 8,
+        "{calls}"
+    );
+    assert_eq!(
+        (&calls["DescribeJob"], &calls["ListTagsForResource"]),
+        (&2.into(), &2.into())
+    );
+    assert!(calls["DescribeJobExecution"].is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_in_the_future_starts_nothing() {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    let future = Trigger {
+        now: now() + SignedDuration::from_mins(6),
+        ..trigger(Operation::DeleteExpired, "a")
+    };
+    assert!(matches!(sweeps.start(&future).await, Err(StartError::Invalid(_))));
+    assert!(stage.queue.sent().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_trigger_starts_one_sweep() {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    let first = sweeps.started(Operation::DeleteExpired, "event-1").await;
+    let second = sweeps.started(Operation::DeleteExpired, "event-1").await;
+    assert_eq!(first, second);
+    assert_eq!(stage.queue.sent().len(), 1);
+    sweeps.deliver_all().await;
+    let third = sweeps.started(Operation::DeleteExpired, "event-1").await;
+    assert_eq!(sweeps.sweep(&third).await.status, SweepStatus::Succeeded);
+}
