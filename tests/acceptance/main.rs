@@ -1,6 +1,7 @@
 //! Acceptance tests in process: whole functions against a world with a state.
 
 mod access;
+mod events;
 mod guard;
 mod stage;
 mod sweeps;

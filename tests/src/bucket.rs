@@ -51,10 +51,10 @@ impl FakeBucket {
         records
     }
 
-    /// An object's text, without a call.
-    pub async fn text(&self, key: &str) -> Option<String> {
-        let bytes = self.inner.get(&Path::from(key)).await.ok()?.bytes().await.ok()?;
-        String::from_utf8(bytes.to_vec()).ok()
+    /// Places an object, without a call.
+    pub async fn place(&self, key: &str, bytes: Vec<u8>) {
+        let placed = self.inner.put(&Path::from(key), bytes.into()).await;
+        assert!(placed.is_ok(), "{placed:?}");
     }
 
     fn lost() -> Error {

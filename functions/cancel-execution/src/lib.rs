@@ -29,8 +29,8 @@ impl<I: ReadJobs + CancelExecutions> CancelExecution<I> {
     }
 
     async fn cancel(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
-        let principal = principal(self.caller_identity, &call.identified)?;
         let request = call.request.cancel()?;
+        let principal = principal(self.caller_identity, &call.identified)?;
         let caller = Caller {
             principal: &principal,
             now,

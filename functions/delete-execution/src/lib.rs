@@ -33,8 +33,8 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions, B: ObjectStore> DeleteEx
     }
 
     async fn delete(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
-        let principal = principal(self.caller_identity, &call.identified)?;
         let request = call.request.delete()?;
+        let principal = principal(self.caller_identity, &call.identified)?;
         let caller = Caller {
             principal: &principal,
             now,

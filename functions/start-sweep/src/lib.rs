@@ -49,8 +49,8 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
     }
 
     async fn called(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
-        let principal = principal(self.caller_identity, &call.identified)?;
         let request = call.request.start_sweep()?;
+        let principal = principal(self.caller_identity, &call.identified)?;
         // The same reading of an absent dryRun as the start itself has.
         let dry_run = self.dry_run_only || request.dry_run.unwrap_or(false);
         let action = SweepAction::Start {
