@@ -1,5 +1,12 @@
 //! Acceptance tests in process: whole functions against a world with a state.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy's allowance for tests does not reach the functions that tests share"
+)]
+
 mod access;
 mod events;
 mod guard;

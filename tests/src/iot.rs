@@ -1,6 +1,7 @@
 //! AWS IoT Jobs: its state machine as a fake, with versions, numbers that come again,
 //! pages that shift under deletion, and both ways in which AWS may treat the deletion of QUEUED.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -423,7 +424,7 @@ impl ReadJobs for FakeIot {
             .map(|execution| execution.row.clone())
             .collect();
         // Most recently updated first, as the service has been seen to.
-        rows.sort_by(|a, b| b.last_updated_at.cmp(&a.last_updated_at));
+        rows.sort_by_key(|row| Reverse(row.last_updated_at));
         let rows = rows.into_iter().map(|row| {
             if world
                 .unknown_statuses
