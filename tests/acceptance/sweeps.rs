@@ -397,9 +397,9 @@ async fn a_deployment_of_dry_runs_refuses_a_real_sweep_and_its_worker_does_too()
 #[tokio::test(start_paused = true)]
 async fn a_sweep_goes_on_slice_by_slice_and_starts_no_call_after_its_deadline() {
     let stage = staged();
-    // Fifteen seconds are kept free: each slice has three for itself.
+    // A third is kept free: each slice has four seconds for itself.
     let sweeps = Sweeps {
-        seconds: 18,
+        seconds: 6,
         rate: "2",
         ..Sweeps::new(&stage)
     };
@@ -416,7 +416,7 @@ async fn a_sweep_goes_on_slice_by_slice_and_starts_no_call_after_its_deadline() 
 async fn a_slice_without_time_makes_no_call() {
     let stage = staged();
     let sweeps = Sweeps {
-        seconds: 15,
+        seconds: 0,
         ..Sweeps::new(&stage)
     };
     sweeps.started(Operation::DeleteExpired, "a").await;
@@ -588,7 +588,7 @@ async fn an_invocation_that_was_taken_over_stops_at_its_next_write() {
 async fn sweeps_that_overlap_end_with_the_right_set() {
     let stage = staged();
     let sweeps = Sweeps {
-        seconds: 18,
+        seconds: 6,
         rate: "2",
         ..Sweeps::new(&stage)
     };
@@ -687,7 +687,7 @@ async fn a_stopped_plan_is_released_by_its_digest_and_once() {
 async fn a_plan_made_by_other_rules_is_not_carried_out() {
     let stage = staged();
     let before = Sweeps {
-        seconds: 18,
+        seconds: 6,
         rate: "2",
         ..Sweeps::new(&stage)
     };

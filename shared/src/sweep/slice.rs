@@ -22,8 +22,9 @@ use crate::access::AccessPolicy;
 use crate::ports::{Cause, MutationError, ReadError, ReadJobs, SliceQueue};
 use crate::retention::Retention;
 
-/// What is kept free before the deadline, for the call under way, the state and the message.
-const MARGIN: SignedDuration = SignedDuration::from_secs(15);
+/// What is kept free before the deadline, for the call under way, the state and the message; a
+/// third of a slice that is shorter than three times that.
+const MARGIN: Duration = Duration::from_secs(15);
 
 /// How often a read that AWS cannot answer is tried.
 const READ_TRIES: u32 = 4;
@@ -311,8 +312,8 @@ impl<'a> Session<'a> {
         time: SliceTime,
     ) -> Self {
         let origin = Instant::now();
-        let left = time.deadline.duration_since(time.now) - MARGIN;
-        let deadline = origin + Duration::try_from(left).unwrap_or_default();
+        let left = Duration::try_from(time.deadline.duration_since(time.now)).unwrap_or_default();
+        let deadline = origin + left.saturating_sub(MARGIN.min(left / 3));
         Self {
             bucket: worker.bucket,
             sweep,
