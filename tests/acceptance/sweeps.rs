@@ -395,6 +395,42 @@ async fn a_deployment_of_dry_runs_refuses_a_real_sweep_and_its_worker_does_too()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_running_sweep_stops_when_the_deployment_is_set_to_dry_runs() {
+    let stage = staged();
+    let real = Sweeps {
+        seconds: 6,
+        rate: "2",
+        ..Sweeps::new(&stage)
+    };
+    let dry = Sweeps {
+        dry_run_only: true,
+        ..Sweeps::new(&stage)
+    };
+    let id = real.started(Operation::DeleteExpired, "a").await;
+    let mut next = 0;
+    while stage.mutations() == 0 {
+        real.slice(&stage.queue.sent()[next], now()).await.unwrap();
+        next += 1;
+    }
+    let done = stage.mutations();
+    dry.slice(&stage.queue.sent()[next], now()).await.unwrap();
+    let report = dry.report(&id).await;
+    assert_eq!(
+        (&report["status"], &report["dryRun"]),
+        (&"FAILED".into(), &false.into())
+    );
+    assert!(
+        report["failure"].as_str().unwrap().contains("dry runs only"),
+        "{report}"
+    );
+    assert_eq!(
+        (stage.mutations(), count(&report, "deleted")),
+        (done, done as u64)
+    );
+    assert!(things(&stage.iot, "due-").len() as u64 == DUE - done as u64);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sweep_goes_on_slice_by_slice_and_starts_no_call_after_its_deadline() {
     let stage = staged();
     // A third is kept free: each slice has four seconds for itself.

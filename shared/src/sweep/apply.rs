@@ -40,6 +40,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         mut cursor: ApplyCursor,
     ) -> Result<(), Stop> {
         self.settle_pending(session).await?;
+        if self.dry_run_only {
+            let message = "the deployment was set to dry runs only while the sweep ran; it stopped";
+            return Err(Stop::Failed(message.to_owned()));
+        }
         if cursor.segment >= session.sweep.jobs.segments {
             session.sweep.phase = Phase::Done;
             return Ok(());

@@ -257,7 +257,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 )));
             }
         }
-        if self.dry_run_only {
+        // What has acted already is no dry run; it is stopped where it acts.
+        if self.dry_run_only && !matches!(sweep.phase, Phase::Applying(_)) {
             sweep.dry_run = true;
         }
         Ok(())
