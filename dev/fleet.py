@@ -98,6 +98,11 @@ class Fleet:
         """What a real `delete-expired` sweep must delete: no more and no fewer."""
         return [e for e in self.past_retention() if not self.jobs[e.job].protected]
 
+    def looked_at(self) -> list[Execution]:
+        """What a `delete-expired` sweep has to look at: a job younger than any rule's time holds nothing due."""
+        shortest = min(RETENTION_DAYS.values())
+        return [e for e in self.executions if self.jobs[e.job].day >= shortest]
+
     def waiting_too_long(self) -> list[Execution]:
         """QUEUED executions past the default rule's `cancel_after`, protected ones included."""
         return [

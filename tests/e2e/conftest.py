@@ -24,8 +24,8 @@ from stack import Stack  # noqa: E402
 from wire import Wire  # noqa: E402
 from world import World  # noqa: E402
 
-# The emulator has no quota, so the suite's sweeps need not keep one; short slices make sweeps continue.
-PARAMETERS = {"DryRun": "false", "CallsPerSecond": "1000", "SliceSeconds": "15"}
+# The emulator has no quota, so the suite's sweeps need not keep one.
+PARAMETERS = {"DryRun": "false", "CallsPerSecond": "1000", "SliceSeconds": "60"}
 
 
 @dataclasses.dataclass(frozen=True)

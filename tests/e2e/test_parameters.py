@@ -65,14 +65,14 @@ BAD_BODIES = [
     ('{"statusDetails":{"k":{"a":"b"}}}', "statusDetails", ()),
     ('{"statusDetails":{"":"v"}}', "statusDetails", ("1",)),
     ('{"statusDetails":{"k":""}}', "statusDetails", ("1",)),
-    ('{"statusDetails":{"a b":"v"}}', "statusDetails", ("[a-zA-Z0-9:_-]+",)),
+    ('{"statusDetails":{"a b":"v"}}', "statusDetails", ("[a-zA-Z0-9:_-]",)),
     (json.dumps({"statusDetails": {"k" * 129: "v"}}), "statusDetails", ("128",)),
     (json.dumps({"statusDetails": {"k": "v" * 1025}}), "statusDetails", ("1024",)),
     (json.dumps({"statusDetails": {"k": "a\nb"}}), "statusDetails", ()),
     (json.dumps({"statusDetails": {"k": "\u200b"}}), "statusDetails", ()),
     (json.dumps({"statusDetails": {"k": "\ue000"}}), "statusDetails", ()),
     (json.dumps({"statusDetails": {f"k{n}": "v" for n in range(11)}}), "statusDetails", ("10",)),
-    ('{"statusDetails":{"k":"v","k":"w"}}', "statusDetails", ()),
+    ('{"statusDetails":{"k":"v","k":"w"}}', "`k`", ("repeated",)),
     ('{"statusDetails":' + '{"a":' * 2000 + "1" + "}" * 2000 + "}", "", ()),
 ]
 
@@ -183,7 +183,7 @@ def test_a_bad_execution_number_is_refused_by_name(number, m, operator):
 
 @pytest.mark.parametrize(
     ("thing", "words"),
-    [("a%20b", ("[a-zA-Z0-9:_-]+",)), ("a%2Fb", ()), ("%C3%A9", ()), ("a.b", ()), ("t" * 129, ("128",))],
+    [("a%20b", ("[a-zA-Z0-9:_-]",)), ("a%2Fb", ()), ("%C3%A9", ()), ("a.b", ()), ("t" * 129, ("128",))],
 )
 def test_a_bad_thing_name_is_refused_by_name(thing, words, m, operator):
     answers = [
@@ -197,7 +197,7 @@ def test_a_bad_thing_name_is_refused_by_name(thing, words, m, operator):
 
 
 @pytest.mark.parametrize(
-    ("job", "words"), [("a%3Ab", ("[a-zA-Z0-9_-]+",)), ("a.b", ()), ("a%20b", ()), ("j" * 65, ("64",))]
+    ("job", "words"), [("a%3Ab", ("[a-zA-Z0-9_-]",)), ("a.b", ()), ("a%20b", ()), ("j" * 65, ("64",))]
 )
 def test_a_bad_job_id_is_refused_by_name(job, words, m, operator):
     check_refused(operator.wire.send("PUT", cancel_path(m, job=job)), "jobId", *words)
@@ -272,8 +272,8 @@ def test_the_namespace_is_passed_on_where_the_policy_allows_it(world, operator):
 @pytest.mark.parametrize(
     ("body", "member"),
     [
-        (None, "body"),
-        ("", "body"),
+        (None, "operation"),
+        ("", "operation"),
         ("x", "body"),
         ("{}", "operation"),
         ('{"operation":"delete-everything"}', "operation"),

@@ -62,5 +62,5 @@ def test_state_and_operation(state, operation, made, world, force):
         records = [r for r in world.archived("api") if identity(r) == (m.job, m.thing, m.number)]
         assert len(records) == 1, "a deleted execution is in the archive, once"
         # What was active is archived as the cancelled execution it was when it was deleted.
-        archived = records[0].get("execution", records[0])
+        archived = records[0]["execution"]
         assert archived["status"] == ("CANCELED" if state in ACTIVE else state)

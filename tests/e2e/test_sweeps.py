@@ -85,12 +85,17 @@ def check_archive(world, gone: set, *sweep_ids: str) -> None:
 
 
 def check_report_of_everything(report: dict, fleet) -> None:
-    """The sums of a report account for every row there is."""
-    rows = len(fleet.executions)
+    """The sums of a report account for every row of every job that could hold something due."""
+    rows = len(fleet.looked_at())
     assert report["rowsSeen"] == rows
     planned = sum(line["count"] for line in report["plan"])
     kept = sum(line["count"] for line in report["kept"])
-    assert rows in (planned, planned + kept), (rows, planned, kept)
+    assert planned == report["due"]
+    assert planned + kept == rows
+    assert report["unreadable"] == {}
+    seen = {e.job for e in fleet.looked_at()}
+    assert report["jobs"]["tooYoung"] == len(fleet.jobs) - len(seen)
+    assert report["jobs"]["scanned"] == len(seen)
 
 
 def test_a_dry_run_reports_exactly_what_is_due_and_touches_nothing(world, fleet, due, sweeps):
@@ -115,7 +120,6 @@ def test_a_real_sweep_deletes_exactly_what_is_due_and_archives_it_first(world, f
     check_archive(world, due, report["sweepId"])
     assert report["dryRun"] is False
     assert report["due"] == planned["due"] == len(due)
-    assert report["planDigest"] == planned["planDigest"], "the dry run showed the plan that was carried out"
     assert report["outcomes"]["deleted"] == len(due)
     assert sum(report["outcomes"].values()) == len(due)
     assert report["archive"]["records"] == len(due)
@@ -124,7 +128,7 @@ def test_a_real_sweep_deletes_exactly_what_is_due_and_archives_it_first(world, f
     records = world.archived(report["sweepId"])
     truth = {e.key: e.status for e in fleet.deletable()}
     for record in records:
-        row = record.get("execution", record)
+        row = record["execution"]
         assert row["status"] == truth[identity(record)]
         assert "default" in json.dumps(record), "a record names the rule that judged it"
 
@@ -133,9 +137,10 @@ def test_the_kept_rows_are_kept_for_reasons_that_add_up(world, fleet, due, sweep
     report = sweeps.run("delete-expired", dryRun=True)
     by_status = collections.Counter()
     for line in report["kept"]:
-        assert line["reason"], line
+        assert line["verdict"], line
         by_status[line["status"]] += line["count"]
-    assert dict(by_status) == fleet.by_status(fleet.kept())
+    gone = {e.key for e in fleet.deletable()}
+    assert dict(by_status) == fleet.by_status(e for e in fleet.looked_at() if e.key not in gone)
     assert sum(by_status.values()) + report["due"] == report["rowsSeen"]
 
 
@@ -247,12 +252,16 @@ def processes_of(world, function: str) -> list[int]:
     return found
 
 
+# A slice keeps fifteen seconds of its time for saving; this leaves it few for work.
+SHORT_SLICE = 19
+
+
 @pytest.fixture
 def quick_redelivery(world):
-    """A lost slice comes back after seconds, where the template says minutes."""
+    """A lost slice comes back as soon as its lease is over, where the template says minutes."""
     url = world.stack.outputs["DeleteExpiredQueueUrl"]
     before = world.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
-    world.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "8"})
+    world.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(SHORT_SLICE + 1)})
     yield
     world.sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
 
@@ -260,10 +269,10 @@ def quick_redelivery(world):
 @pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="finds the function's process in /proc")
 def test_a_sweep_killed_in_the_middle_ends_right_with_true_counts(world, fleet, due, sweeps, quick_redelivery):
     left = len(fleet.executions)
-    with world.configured("DeleteExpired", JOBWARDEN_CALLS_PER_SECOND="40"):
+    with world.configured("DeleteExpired", timeout=SHORT_SLICE, JOBWARDEN_CALLS_PER_SECOND="40"):
         sweep = sweeps.start("delete-expired", dryRun=False)
-        for kill in range(3):
-            goal = left - (kill + 1) * len(due) // 5
+        for kill in range(2):
+            goal = left - (kill + 1) * len(due) // 4
             wait_until("some deletions", lambda goal=goal: len(observe(world.iot)) <= goal, 60, 0.1)
             victims = processes_of(world, "DeleteExpired")
             assert victims, "the sweep is at work in some process"
@@ -276,24 +285,36 @@ def test_a_sweep_killed_in_the_middle_ends_right_with_true_counts(world, fleet, 
     check_only_these_are_gone(world, fleet, due)
     check_archive(world, due, sweep)
     outcomes = sweeps.report(sweep)["outcomes"]
-    # A delete whose answer died with the process is found gone by the next attempt: counted, not lost.
-    assert outcomes.get("deleted", 0) + outcomes.get("alreadyGone", 0) == len(due), outcomes
-    assert outcomes.get("alreadyGone", 0) <= 3, outcomes
+    # What a slice deleted whose state died with it is found gone by the next one, and counted as its deletion.
+    assert outcomes["deletedByInterruptedSlice"] > 0, outcomes
+    assert outcomes["deleted"] + outcomes["deletedByInterruptedSlice"] == len(due), outcomes
+    assert sum(outcomes.values()) == len(due), outcomes
     no_dead_letters(world)
 
 
 def test_a_sweep_longer_than_a_slice_continues(world, fleet, due, sweeps):
-    """With fifteen-second slices and ten calls a second it needs several."""
-    with world.configured("DeleteExpired", JOBWARDEN_CALLS_PER_SECOND="10"):
+    with world.configured("DeleteExpired", timeout=SHORT_SLICE, JOBWARDEN_CALLS_PER_SECOND="20"):
         sweep = sweeps.start("delete-expired", dryRun=False)
         state = sweeps.ended(sweep, 240)
     assert state["status"] == "SUCCEEDED", state
     assert state["step"] >= 2, state
     check_only_these_are_gone(world, fleet, due)
     check_archive(world, due, sweep)
-    assert sweeps.report(sweep)["outcomes"]["deleted"] == len(due)
+    assert sweeps.report(sweep)["outcomes"] == {"deleted": len(due)}
     assert not any("Task timed out" in str(line) for line in world.stack.logs("DeleteExpired"))
     no_dead_letters(world)
+
+
+def test_the_shortest_slice_the_template_allows_gets_somewhere(world, fleet, due, sweeps):
+    """A slice that keeps all its time for saving would hand the sweep on for ever."""
+    template = (pathlib.Path(__file__).parents[2] / "template.yaml").read_text()
+    parameter = template.split("\n  SliceSeconds:\n")[1]
+    shortest = min(json.loads(parameter.split("AllowedValues: ")[1].splitlines()[0]), key=int)
+    with world.configured("DeleteExpired", timeout=int(shortest)):
+        sweep = sweeps.start("delete-expired", dryRun=True)
+        state = sweeps.ended(sweep, 30)
+    assert state["status"] == "SUCCEEDED"
+    assert state["due"] == len(due)
 
 
 def test_a_throttled_sweep_loses_nothing(world, fleet, due, sweeps, faults):
@@ -353,34 +374,39 @@ def scheduled(world, operation: str) -> dict:
     }
 
 
-def newest(sweeps: Sweeps, operation: str) -> dict | None:
-    answer = sweeps.wire.send("GET", "/sweeps", f"maxResults=1&operation={operation}")
+def known(sweeps: Sweeps, operation: str) -> set[str]:
+    answer = sweeps.wire.send("GET", "/sweeps", f"maxResults=100&operation={operation}")
     assert answer.status == 200, answer
-    listed = answer.json["sweeps"]
-    return listed[0] if listed else None
+    return {s["sweepId"] for s in answer.json["sweeps"]}
+
+
+def wait_for_another(sweeps: Sweeps, operation: str, before: set[str], seconds: float = 30) -> str:
+    """The id of the one sweep that was not there before."""
+    found = wait_until("a new sweep", lambda: known(sweeps, operation) - before, seconds)
+    assert len(found) == 1, found
+    return found.pop()
 
 
 @pytest.mark.parametrize("operation", ["delete-expired", "cancel-stale"])
 def test_a_schedules_event_starts_the_sweep_its_name_says(operation, world, fleet, due, sweeps):
-    before = newest(sweeps, operation)
+    before = known(sweeps, operation)
     world.stack.invoke("StartSweep", scheduled(world, operation))
-    found = wait_until("a new sweep", lambda: (s := newest(sweeps, operation)) != before and s)
-    state = sweeps.ended(found["sweepId"])
+    state = sweeps.ended(wait_for_another(sweeps, operation, before))
     assert (state["operation"], state["status"]) == (operation, "SUCCEEDED")
     assert state["dryRun"] is False, "this stack was deployed with DryRun=false"
     if operation == "delete-expired":
         check_only_these_are_gone(world, fleet, due)
 
 
-def test_a_schedules_event_delivered_twice_starts_one_sweep(world, fleet, sweeps):
+def test_a_schedules_event_delivered_twice_starts_one_sweep(world, fleet, due, sweeps):
+    before = known(sweeps, "delete-expired")
     event = scheduled(world, "delete-expired")
     for _ in range(2):
         world.stack.invoke("StartSweep", event)
-    answer = sweeps.wire.send("GET", "/sweeps", "maxResults=10&operation=delete-expired")
-    at = datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00"))
-    same = [s for s in answer.json["sweeps"] if s["now"] in (event["time"], at.timestamp(), int(at.timestamp()))]
-    assert len(same) == 1, same
-    sweeps.ended(same[0]["sweepId"])
+    sweep = wait_for_another(sweeps, "delete-expired", before)
+    assert sweeps.ended(sweep)["status"] == "SUCCEEDED"
+    assert known(sweeps, "delete-expired") == before | {sweep}
+    assert sweeps.report(sweep)["outcomes"] == {"deleted": len(due)}
 
 
 def test_a_schedule_fires(world, fleet, due, sweeps):
@@ -390,12 +416,11 @@ def test_a_schedule_fires(world, fleet, due, sweeps):
     )
     schedule = world.scheduler.get_schedule(Name=name)
     kept = {k: schedule[k] for k in ("Name", "FlexibleTimeWindow", "Target")}
-    before = newest(sweeps, "delete-expired")
+    before = known(sweeps, "delete-expired")
     soon = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
     world.scheduler.update_schedule(**kept, ScheduleExpression=f"at({soon})", State="ENABLED")
     try:
-        found = wait_until("a sweep", lambda: (s := newest(sweeps, "delete-expired")) != before and s, 30)
-        assert sweeps.ended(found["sweepId"])["status"] == "SUCCEEDED"
+        assert sweeps.ended(wait_for_another(sweeps, "delete-expired", before))["status"] == "SUCCEEDED"
     finally:
         world.scheduler.update_schedule(**kept, ScheduleExpression=schedule["ScheduleExpression"], State="DISABLED")
     check_only_these_are_gone(world, fleet, due)
@@ -408,10 +433,9 @@ def test_a_stack_in_dry_run_refuses_a_real_sweep_and_its_schedule_deletes_nothin
         assert "dry" in answer.message.lower()
         report = sweeps.run("delete-expired")
         assert report["dryRun"] is True
-        before = newest(sweeps, "delete-expired")
+        before = known(sweeps, "delete-expired")
         world.stack.invoke("StartSweep", scheduled(world, "delete-expired"))
-        found = wait_until("a new sweep", lambda: (s := newest(sweeps, "delete-expired")) != before and s)
-        assert sweeps.ended(found["sweepId"])["dryRun"] is True
+        assert sweeps.ended(wait_for_another(sweeps, "delete-expired", before))["dryRun"] is True
     check_only_these_are_gone(world, fleet, set())
 
 
@@ -423,7 +447,7 @@ def test_a_worker_in_dry_run_deletes_nothing_whatever_the_sweep_says(world, flee
     check_only_these_are_gone(world, fleet, set())
 
 
-def test_a_plan_over_the_limit_is_for_another_suite_but_the_limit_is_shown(world, fleet, sweeps):
+def test_the_limit_of_the_breaker_is_shown(world, fleet, sweeps):
     assert sweeps.run("delete-expired", dryRun=True)["breaker"]["maxActions"] == 10000
 
 
@@ -450,9 +474,12 @@ def test_cancel_stale_cancels_exactly_what_has_waited_too_long(world, fleet, swe
 
 
 def test_sweeps_are_listed_newest_first_in_pages(world, sweeps):
-    made = [sweeps.start("delete-expired", dryRun=True) for _ in range(3)]
-    for sweep in made:
-        sweeps.ended(sweep)
+    made = []
+    for _ in range(3):
+        # Ids order sweeps by the second.
+        time.sleep(1)
+        made.append(sweeps.start("delete-expired", dryRun=True))
+        sweeps.ended(made[-1])
     seen, token = [], ""
     while len(seen) < 3:
         query = "maxResults=2" + (f"&nextToken={token}" if token else "") + "&operation=delete-expired"

@@ -200,9 +200,8 @@ class World:
 
 
 def identity(record: dict) -> tuple[str, str, int]:
-    """Whose record this is, wherever in it the identity stands."""
-    row = next((record[k] for k in ("execution", "identity") if isinstance(record.get(k), dict)), record)
-    return row["jobId"], row["thingName"], row["executionNumber"]
+    """Whose record it is."""
+    return record["job"]["jobId"], record["execution"]["thingName"], record["execution"]["executionNumber"]
 
 
 def wait_until(what: str, check: Callable[[], object], seconds: float = 60, every: float = 0.25):
