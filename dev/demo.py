@@ -181,13 +181,14 @@ def run_sweep(stack: Stack, sweeps: Sweeps, what: str, deleting: int = 0, **memb
     return sweeps.report(sweep)
 
 
-def grouped(title: str, lines: list[dict], *columns: str) -> Table:
+def grouped(title: str, lines: list[dict], verdict: str) -> Table:
     table = Table(title=f"  {title}", title_justify="left", title_style="bold", box=None, padding=(0, 2))
-    for column in columns:
-        table.add_column(column, header_style="dim")
     table.add_column("executions", header_style="dim", justify="right")
-    for line in sorted(lines, key=lambda line: tuple(str(line.get(c)) for c in columns)):
-        table.add_row(*(escape(str(line.get(c) or "")) for c in columns), str(line["count"]))
+    for column in ("status", "rule"):
+        table.add_column(column, header_style="dim", no_wrap=True)
+    table.add_column(verdict, header_style="dim", overflow="fold")
+    for line in sorted(lines, key=lambda line: (line["verdict"], line["rule"], line["status"])):
+        table.add_row(str(line["count"]), line["status"], line["rule"], escape(line["verdict"]))
     return table
 
 
@@ -215,8 +216,31 @@ def archive(stack: Stack, sweep: str) -> tuple[int, list[dict]]:
 
 
 def identity(record: dict) -> tuple[str, str, int]:
-    row = record.get("execution", record)
-    return row["jobId"], row["thingName"], row["executionNumber"]
+    return record["job"]["jobId"], record["execution"]["thingName"], record["execution"]["executionNumber"]
+
+
+def rehearsal(stack: Stack, sweeps: Sweeps, due: int, started: dict) -> None:
+    """Chapter three: a stack in dry run refuses more, and shows what it would do."""
+    chapter(3, "A rehearsal: nothing is deleted until somebody says so")
+    say("this stack was deployed with DryRun=true, the default; asking for more is refused:")
+    code('sweeps.start("delete-expired", dryRun=False)')
+    try:
+        sweeps.start("delete-expired", dryRun=False)
+    except ClientError as error:
+        answer(error)
+    else:
+        raise DemoError("a real sweep was accepted by a stack in dry run")
+    console.print()
+    planned = run_sweep(stack, sweeps, "dry run of delete-expired")
+    console.print(grouped("what it would do", planned["plan"], "verdict"))
+    check(planned["due"] == due, f"{planned['due']} due, where the story says {due}")
+    check(fleet_module.observe(stack.client("iot")) == started, "the dry run changed something")
+    unseen = len(started) - planned["rowsSeen"]
+    say(
+        f"[bold]{planned['due']}[/bold] of {planned['rowsSeen']} are due; {unseen} more cost no call: "
+        f"their {planned['jobs']['tooYoung']} jobs are too young to hold anything due"
+    )
+    say(f"the breaker would stop more than {planned['breaker']['maxActions']}")
 
 
 def demo() -> None:
@@ -242,26 +266,9 @@ def show(stack: Stack, began: float) -> None:
     canceled = guarded(stack, fleet)
     started = fleet_module.observe(stack.client("iot"))
 
-    chapter(3, "A rehearsal: nothing is deleted until somebody says so")
     sweeps = Sweeps(stack.session("operator"), stack.api_url)
     due = {e.key for e in fleet.deletable()}
-    say("this stack was deployed with DryRun=true, the default; asking for more is refused:")
-    code('sweeps.start("delete-expired", dryRun=False)')
-    try:
-        sweeps.start("delete-expired", dryRun=False)
-    except ClientError as error:
-        answer(error)
-    else:
-        raise DemoError("a real sweep was accepted by a stack in dry run")
-    console.print()
-    planned = run_sweep(stack, sweeps, "dry run of delete-expired")
-    console.print(grouped("what it would do", planned["plan"], "verdict", "rule", "status"))
-    check(planned["due"] == len(due), f"{planned['due']} due, where the story says {len(due)}")
-    check(fleet_module.observe(stack.client("iot")) == started, "the dry run changed something")
-    say(
-        f"[bold]{planned['due']}[/bold] of {planned['rowsSeen']} are due; "
-        f"breaker at {planned['breaker']['maxActions']}; plan {planned['planDigest'][:12]}"
-    )
+    rehearsal(stack, sweeps, len(due), started)
 
     chapter(4, "The real sweep")
     with working("sam deploy with DryRun=false"):
@@ -271,7 +278,7 @@ def show(stack: Stack, began: float) -> None:
     gone = started.keys() - left.keys()
     check(gone == due, f"{len(gone ^ due)} executions differ from what was due")
     check({k: v for k, v in started.items() if k not in gone} == left, "a kept execution changed")
-    console.print(grouped("what is left, and why", report["kept"], "reason", "rule", "status"))
+    console.print(grouped("what is left of them, and why", report["kept"], "why"))
 
     chapter(5, "The archive, written before each deletion")
     objects, records = archive(stack, report["sweepId"])
