@@ -29,46 +29,20 @@ async fn every_state_answers_as_the_table_says() {
                 stage
             };
             let check = |answer: Answer, stage: Stage, expected: (i64, &str), left: Option<Status>| {
-                assert_eq!(
-                    (answer.status, answer.error.as_str()),
-                    expected,
-                    "{status} {answer:?}"
-                );
+                assert_eq!((answer.status, answer.error.as_str()), expected, "{status} {answer:?}");
                 assert_eq!(stage.status(), left, "{status}");
             };
 
             let scene = stage();
-            let expected = if waiting {
-                (OK, Status::Canceled)
-            } else {
-                (CONFLICT, status)
-            };
-            check(
-                scene.cancel(FORCE, &[], "").await,
-                scene,
-                expected.0,
-                Some(expected.1),
-            );
+            let expected = if waiting { (OK, Status::Canceled) } else { (CONFLICT, status) };
+            check(scene.cancel(FORCE, &[], "").await, scene, expected.0, Some(expected.1));
 
             let scene = stage();
-            let expected = if active {
-                (OK, Status::Canceled)
-            } else {
-                (CONFLICT, status)
-            };
-            check(
-                scene.cancel(FORCE, FORCED, "").await,
-                scene,
-                expected.0,
-                Some(expected.1),
-            );
+            let expected = if active { (OK, Status::Canceled) } else { (CONFLICT, status) };
+            check(scene.cancel(FORCE, FORCED, "").await, scene, expected.0, Some(expected.1));
 
             let scene = stage();
-            let expected = if active {
-                (CONFLICT, Some(status))
-            } else {
-                (OK, None)
-            };
+            let expected = if active { (CONFLICT, Some(status)) } else { (OK, None) };
             check(scene.delete(FORCE, &[]).await, scene, expected.0, expected.1);
 
             let scene = stage();
@@ -87,10 +61,7 @@ async fn a_refusal_names_the_policy_and_its_reason_and_nothing_is_sent() {
         "CancelJobExecution: refused by policy `force-needs-the-force-group`: only members of the force group \
          may use force"
     );
-    stage
-        .delete(OPERATOR, FORCED)
-        .await
-        .is(403, "AccessDeniedException");
+    stage.delete(OPERATOR, FORCED).await.is(403, "AccessDeniedException");
     assert_eq!(stage.mutations(), 0);
     assert!(stage.bucket.archive().await.is_empty());
 }
@@ -108,22 +79,14 @@ async fn who_is_in_no_group_is_refused_by_default() {
 
 #[tokio::test(start_paused = true)]
 async fn held_and_namespaced_jobs_are_untouchable_even_with_force() {
-    let held = JobSetup {
-        tags: [("jobwarden:hold".to_owned(), String::new())].into(),
-        ..JobSetup::default()
-    };
-    let namespaced = JobSetup {
-        namespace: Some("aws-gg-deployment"),
-        ..JobSetup::default()
-    };
+    let held =
+        JobSetup { tags: [("jobwarden:hold".to_owned(), String::new())].into(), ..JobSetup::default() };
+    let namespaced = JobSetup { namespace: Some("aws-gg-deployment"), ..JobSetup::default() };
     for (setup, policy) in [(held, "held-jobs"), (namespaced, "namespaced-jobs")] {
         for status in Status::ALL {
             let stage = Stage::with_job(status, setup.clone());
             for query in [&[], FORCED] {
-                let answers = [
-                    stage.cancel(FORCE, query, "").await,
-                    stage.delete(FORCE, query).await,
-                ];
+                let answers = [stage.cancel(FORCE, query, "").await, stage.delete(FORCE, query).await];
                 for answer in answers {
                     answer.is(403, "AccessDeniedException");
                     assert!(answer.message().contains(policy), "{answer:?}");
@@ -137,24 +100,20 @@ async fn held_and_namespaced_jobs_are_untouchable_even_with_force() {
 
 #[tokio::test(start_paused = true)]
 async fn force_is_refused_where_another_execution_may_come_next() {
-    let retries = JobSetup {
-        retries: true,
-        ..JobSetup::default()
-    };
-    let continuous = JobSetup {
-        continuous: true,
-        ..JobSetup::default()
-    };
+    let retries = JobSetup { retries: true, ..JobSetup::default() };
+    let continuous = JobSetup { continuous: true, ..JobSetup::default() };
     for (setup, policy) in [(retries, "without-retries"), (continuous, "snapshot-job")] {
-        let stage = Stage::with_job(Status::InProgress, setup);
-        for answer in [
-            stage.cancel(FORCE, FORCED, "").await,
-            stage.delete(FORCE, FORCED).await,
-        ] {
+        let stage = Stage::with_job(Status::InProgress, setup.clone());
+        for answer in [stage.cancel(FORCE, FORCED, "").await, stage.delete(FORCE, FORCED).await] {
             answer.is(403, "AccessDeniedException");
             assert!(answer.message().contains(policy), "{answer:?}");
         }
         assert_eq!(stage.mutations(), 0);
+        // What has ended is not cancelled first, so nothing else can be hit.
+        let ended = Stage::with_job(Status::Removed, setup);
+        ended.cancel(FORCE, FORCED, "").await.is(409, "InvalidStateTransitionException");
+        ended.delete(FORCE, FORCED).await.is_ok();
+        assert_eq!(ended.status(), None);
     }
 }
 
@@ -167,10 +126,7 @@ async fn a_fact_that_cannot_be_read_is_not_taken_for_absent() {
         answer.is(503, "ServiceUnavailableException");
         assert!(answer.message().contains("nothing was done"), "{answer:?}");
         stage.script.fault(operation, 1, Fault::Throttled);
-        stage
-            .cancel(OPERATOR, &[], "")
-            .await
-            .is(400, "ThrottlingException");
+        stage.cancel(OPERATOR, &[], "").await.is(400, "ThrottlingException");
         assert_eq!(stage.mutations(), 0);
     }
 }
@@ -178,14 +134,8 @@ async fn a_fact_that_cannot_be_read_is_not_taken_for_absent() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_there_is_not_found() {
     let stage = Stage::new();
-    stage
-        .cancel(OPERATOR, &[], "")
-        .await
-        .is(404, "ResourceNotFoundException");
-    stage
-        .delete(OPERATOR, &[])
-        .await
-        .is(404, "ResourceNotFoundException");
+    stage.cancel(OPERATOR, &[], "").await.is(404, "ResourceNotFoundException");
+    stage.delete(OPERATOR, &[]).await.is(404, "ResourceNotFoundException");
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,9 +148,7 @@ async fn the_callers_version_is_the_one_that_is_cancelled_or_none() {
 
     // Between reading and acting: a conflict on the caller's version goes back to the caller.
     let device = stage.iot.device("fw", "pump");
-    stage
-        .script
-        .before("CancelJobExecution", 1, move || device.report());
+    stage.script.before("CancelJobExecution", 1, move || device.report());
     let answer = stage.cancel(OPERATOR, &[], r#"{"expectedVersion":1}"#).await;
     answer.is(409, "VersionConflictException");
     assert_eq!(stage.status(), Some(Status::Queued));
@@ -210,9 +158,7 @@ async fn the_callers_version_is_the_one_that_is_cancelled_or_none() {
 async fn an_execution_that_moved_on_is_read_and_decided_anew() {
     let stage = Stage::with(Status::Queued);
     let device = stage.iot.device("fw", "pump");
-    stage
-        .script
-        .before("CancelJobExecution", 1, move || device.report());
+    stage.script.before("CancelJobExecution", 1, move || device.report());
     stage.cancel(OPERATOR, &[], "").await.is_ok();
     assert_eq!(stage.script.count("CancelJobExecution"), 2);
     assert_eq!(stage.status(), Some(Status::Canceled));
@@ -220,27 +166,17 @@ async fn an_execution_that_moved_on_is_read_and_decided_anew() {
     // The device took it up: what was decided on is gone, and so is the permission.
     let stage = Stage::with(Status::Queued);
     let device = stage.iot.device("fw", "pump");
-    stage
-        .script
-        .before("CancelJobExecution", 1, move || device.update(Status::InProgress));
-    stage
-        .cancel(OPERATOR, &[], "")
-        .await
-        .is(409, "InvalidStateTransitionException");
+    stage.script.before("CancelJobExecution", 1, move || device.update(Status::InProgress));
+    stage.cancel(OPERATOR, &[], "").await.is(409, "InvalidStateTransitionException");
     assert_eq!(stage.status(), Some(Status::InProgress));
 
     // A device that reports all the time is not chased for ever.
     let stage = Stage::with(Status::Queued);
     for nth in 1..=3 {
         let device = stage.iot.device("fw", "pump");
-        stage
-            .script
-            .before("CancelJobExecution", nth, move || device.report());
+        stage.script.before("CancelJobExecution", nth, move || device.report());
     }
-    stage
-        .cancel(OPERATOR, &[], "")
-        .await
-        .is(409, "VersionConflictException");
+    stage.cancel(OPERATOR, &[], "").await.is(409, "VersionConflictException");
     assert_eq!(stage.script.count("CancelJobExecution"), 3);
     assert_eq!(stage.status(), Some(Status::Queued));
 }
@@ -249,9 +185,7 @@ async fn an_execution_that_moved_on_is_read_and_decided_anew() {
 async fn a_forced_delete_never_loses_a_result_that_arrives_meanwhile() {
     let stage = Stage::with(Status::InProgress);
     let device = stage.iot.device("fw", "pump");
-    stage
-        .script
-        .before("CancelJobExecution", 1, move || device.update(Status::Succeeded));
+    stage.script.before("CancelJobExecution", 1, move || device.update(Status::Succeeded));
     stage.delete(FORCE, FORCED).await.is_ok();
     // The cancel hit nothing; the result was archived as what it is, and then deleted.
     let archive = stage.bucket.archive().await;
@@ -265,22 +199,14 @@ async fn a_forced_delete_cancels_first_and_archives_what_it_then_deletes() {
     let stage = Stage::with(Status::InProgress);
     let answer = stage.delete(FORCE, FORCED).await;
     answer.is_ok();
-    let order: Vec<_> = stage
-        .script
-        .calls()
-        .into_iter()
-        .map(|call| call.operation)
-        .collect();
+    let order: Vec<_> = stage.script.calls().into_iter().map(|call| call.operation).collect();
     let place = |operation| order.iter().position(|made| *made == operation).unwrap();
     assert!(place("CancelJobExecution") < place("put") && place("put") < place("DeleteJobExecution"));
     let record = &stage.bucket.archive().await[0];
     assert_eq!(record.row().status, Status::Canceled);
     assert_eq!(record.principal, FORCE);
     assert_eq!(record.policies[0].id, "force-group-cancels-and-deletes");
-    assert_eq!(
-        answer.body["archive"],
-        json!(stage.bucket.keys("archive").await[0])
-    );
+    assert_eq!(answer.body["archive"], json!(stage.bucket.keys("archive").await[0]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -306,19 +232,9 @@ async fn after_a_lost_answer_it_looks_and_never_sends_again() {
         assert_eq!(stage.script.count("CancelJobExecution"), 1);
     };
     check(Fault::LostAfter, OK, Status::Canceled).await;
-    check(
-        Fault::LostBefore,
-        (503, "ServiceUnavailableException"),
-        Status::Queued,
-    )
-    .await;
+    check(Fault::LostBefore, (503, "ServiceUnavailableException"), Status::Queued).await;
     check(Fault::Throttled, (400, "ThrottlingException"), Status::Queued).await;
-    check(
-        Fault::RoleRefused,
-        (503, "ServiceUnavailableException"),
-        Status::Queued,
-    )
-    .await;
+    check(Fault::RoleRefused, (503, "ServiceUnavailableException"), Status::Queued).await;
 
     let check = async |fault, expected: (i64, &str), left| {
         let stage = Stage::with(Status::Failed);
@@ -328,18 +244,8 @@ async fn after_a_lost_answer_it_looks_and_never_sends_again() {
         assert_eq!(stage.script.count("DeleteJobExecution"), 1);
     };
     check(Fault::LostAfter, OK, None).await;
-    check(
-        Fault::LostBefore,
-        (503, "ServiceUnavailableException"),
-        Some(Status::Failed),
-    )
-    .await;
-    check(
-        Fault::Throttled,
-        (400, "ThrottlingException"),
-        Some(Status::Failed),
-    )
-    .await;
+    check(Fault::LostBefore, (503, "ServiceUnavailableException"), Some(Status::Failed)).await;
+    check(Fault::Throttled, (400, "ThrottlingException"), Some(Status::Failed)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -347,9 +253,7 @@ async fn a_cancel_that_hit_something_else_is_told_loudly() {
     let stage = Stage::with(Status::Queued);
     // After the cancel and before the look, the number belongs to another execution.
     let device = stage.iot.device("fw", "pump");
-    stage
-        .script
-        .before("DescribeJobExecution", 2, move || device.replace(Status::Queued));
+    stage.script.before("DescribeJobExecution", 2, move || device.replace(Status::Queued));
     let answer = stage.cancel(OPERATOR, &[], "").await;
     answer.is(409, "InvalidStateTransitionException");
     assert!(answer.message().contains("replaced by another"), "{answer:?}");
@@ -361,26 +265,15 @@ async fn a_dry_run_decides_and_does_nothing() {
     let stage = Stage::with(Status::Queued);
     let answer = stage.cancel(OPERATOR, dry, "").await;
     answer.is_ok();
-    assert_eq!(
-        (&answer.body["result"], &answer.body["dryRun"]),
-        (&json!("wouldCancel"), &json!(true))
-    );
-    assert_eq!(
-        answer.body["decision"]["policies"][0]["id"],
-        "operators-cancel-waiting"
-    );
+    assert_eq!((&answer.body["result"], &answer.body["dryRun"]), (&json!("wouldCancel"), &json!(true)));
+    assert_eq!(answer.body["decision"]["policies"][0]["id"], "operators-cancel-waiting");
     assert_eq!(stage.status(), Some(Status::Queued));
 
     let stage = Stage::with(Status::InProgress);
-    let answer = stage
-        .delete(FORCE, &[("dryRun", "true"), ("force", "true")])
-        .await;
+    let answer = stage.delete(FORCE, &[("dryRun", "true"), ("force", "true")]).await;
     answer.is_ok();
     assert_eq!(answer.body["result"], "wouldDelete");
-    stage
-        .delete(OPERATOR, &[("dryRun", "true"), ("force", "true")])
-        .await
-        .is(403, "AccessDeniedException");
+    stage.delete(OPERATOR, &[("dryRun", "true"), ("force", "true")]).await.is(403, "AccessDeniedException");
     assert_eq!(stage.mutations(), 0);
     assert!(stage.bucket.keys("").await.is_empty());
 }
@@ -388,18 +281,13 @@ async fn a_dry_run_decides_and_does_nothing() {
 #[tokio::test(start_paused = true)]
 async fn status_details_arrive_and_the_answer_says_what_was_seen() {
     let stage = Stage::with(Status::Queued);
-    let answer = stage
-        .cancel(OPERATOR, &[], r#"{"statusDetails":{"by":"anna"}}"#)
-        .await;
+    let answer = stage.cancel(OPERATOR, &[], r#"{"statusDetails":{"by":"anna"}}"#).await;
     answer.is_ok();
     assert_eq!(stage.iot.executions_of("fw", "pump")[0].details["by"], "anna");
     assert_eq!(answer.body["execution"]["status"], "QUEUED");
     assert_eq!(answer.body["execution"]["versionNumber"], 1);
     assert_eq!(answer.body["confirmed"], true);
-    assert_eq!(
-        answer.body["decision"]["policyDigest"].as_str().unwrap().len(),
-        64
-    );
+    assert_eq!(answer.body["decision"]["policyDigest"].as_str().unwrap().len(), 64);
 }
 
 #[tokio::test(start_paused = true)]
@@ -409,18 +297,9 @@ async fn a_malformed_request_makes_no_call_at_all() {
         let answer = stage.cancel(OPERATOR, &[], body).await;
         answer.is(400, "InvalidRequestException");
     }
-    stage
-        .cancel(OPERATOR, &[("Force", "true")], "")
-        .await
-        .is(400, "InvalidRequestException");
-    stage
-        .delete(OPERATOR, &[("namespaceId", "a b")])
-        .await
-        .is(400, "InvalidRequestException");
-    stage
-        .delete(OPERATOR, &[("namespaceId", "")])
-        .await
-        .is(400, "InvalidRequestException");
+    stage.cancel(OPERATOR, &[("Force", "true")], "").await.is(400, "InvalidRequestException");
+    stage.delete(OPERATOR, &[("namespaceId", "a b")]).await.is(400, "InvalidRequestException");
+    stage.delete(OPERATOR, &[("namespaceId", "")]).await.is(400, "InvalidRequestException");
     assert!(stage.script.calls().is_empty());
 }
 
@@ -451,13 +330,7 @@ async fn base64_bodies_are_decoded_and_broken_ones_refused() {
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_no_request_is_a_400_and_no_crash() {
     let stage = Stage::with(Status::Queued);
-    for event in [
-        json!({}),
-        json!([]),
-        json!(null),
-        json!({"requestContext": 1}),
-        json!("x"),
-    ] {
+    for event in [json!({}), json!([]), json!(null), json!({"requestContext": 1}), json!("x")] {
         handle(&stage, event).await.is(400, "InvalidRequestException");
     }
 }
@@ -483,18 +356,13 @@ async fn a_burst_on_one_job_reads_it_once() {
         jobs: JobCache::default(),
     };
     for _ in 0..3 {
-        function
-            .handle(cancel_event(OPERATOR, &[("dryRun", "true")], ""), now())
-            .await;
+        function.handle(cancel_event(OPERATOR, &[("dryRun", "true")], ""), now()).await;
     }
     assert_eq!(stage.script.count("DescribeJob"), 1);
     // A hold works after five seconds at the latest.
     stage.iot.tag("fw", "jobwarden:hold", "");
     tokio::time::advance(std::time::Duration::from_secs(5)).await;
-    let answer: Answer = function
-        .handle(cancel_event(OPERATOR, &[], ""), now())
-        .await
-        .into();
+    let answer: Answer = function.handle(cancel_event(OPERATOR, &[], ""), now()).await.into();
     answer.is(403, "AccessDeniedException");
     assert_eq!(stage.status(), Some(Status::Queued));
 }

@@ -16,9 +16,6 @@ def outcome(state: str, operation: str) -> str | None:
         "QUEUED": {"cancel": "CANCELED", "cancel force": "CANCELED", "delete": CONFLICT, "delete force": None},
         "IN_PROGRESS": {"cancel": CONFLICT, "cancel force": "CANCELED", "delete": CONFLICT, "delete force": None},
     }
-    if state == "REMOVED" and operation == "cancel force":
-        # The emulator only removes from continuous jobs, where the shipped policy refuses a forced cancel.
-        return "AccessDeniedException"
     terminal = {"cancel": CONFLICT, "cancel force": CONFLICT, "delete": None, "delete force": None}
     return table.get(state, terminal)[operation]
 
