@@ -39,11 +39,7 @@ where
         Err(error) => Err(error),
     };
     response(answered.unwrap_or_else(|error| {
-        let cause = error
-            .cause
-            .as_ref()
-            .map(|cause| chain(&**cause))
-            .unwrap_or_default();
+        let cause = error.cause.as_ref().map(|cause| chain(&**cause)).unwrap_or_default();
         match error.code {
             ErrorCode::ServiceUnavailable => {
                 tracing::error!(
@@ -79,11 +75,7 @@ fn call(mut event: Value) -> Result<Call, ApiError> {
     }
     let event: ApiGatewayProxyRequest = serde_json::from_value(event).map_err(|error| {
         let message = "the request cannot be read; it is no event of a REST API";
-        ApiError {
-            code: ErrorCode::InvalidRequest,
-            message: message.to_owned(),
-            cause: Some(error.into()),
-        }
+        ApiError { code: ErrorCode::InvalidRequest, message: message.to_owned(), cause: Some(error.into()) }
     })?;
     let context = event.request_context;
     let mut request = ApiRequest {
@@ -92,17 +84,9 @@ fn call(mut event: Value) -> Result<Call, ApiError> {
         ..ApiRequest::default()
     };
     let multiple = &event.multi_value_query_string_parameters;
-    let query = if multiple.is_empty() {
-        &event.query_string_parameters
-    } else {
-        multiple
-    };
+    let query = if multiple.is_empty() { &event.query_string_parameters } else { multiple };
     for (name, value) in query.iter() {
-        request
-            .query
-            .entry(name.to_owned())
-            .or_default()
-            .push(value.to_owned());
+        request.query.entry(name.to_owned()).or_default().push(value.to_owned());
     }
     let claims = context.authorizer.fields.get("claims").and_then(Value::as_object);
     Ok(Call {
@@ -129,15 +113,9 @@ fn body(body: Option<String>, is_base64: bool) -> Result<Vec<u8>, ApiError> {
 
 fn response(answer: ApiResponse) -> ApiGatewayProxyResponse {
     let mut headers = HeaderMap::new();
-    headers.insert(
-        HeaderName::from_static("content-type"),
-        HeaderValue::from_static("application/json"),
-    );
+    headers.insert(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
     if let Some(name) = answer.error_type {
-        headers.insert(
-            HeaderName::from_static("x-amzn-errortype"),
-            HeaderValue::from_static(name),
-        );
+        headers.insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(name));
     }
     let mut response = ApiGatewayProxyResponse::default();
     response.status_code = i64::from(answer.status);

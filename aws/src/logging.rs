@@ -7,9 +7,8 @@ use tracing::Level;
 
 /// Starts logging at the level that Lambda's logging configuration names; INFO without one.
 pub fn init() {
-    let level = std::env::vars()
-        .find(|(name, _)| name == "AWS_LAMBDA_LOG_LEVEL")
-        .and_then(|(_, level)| level.parse().ok())
+    let level = std::env::var_os("AWS_LAMBDA_LOG_LEVEL")
+        .and_then(|level| level.to_str()?.parse().ok())
         .unwrap_or(Level::INFO);
     tracing_subscriber::fmt().json().with_max_level(level).init();
 }
@@ -19,11 +18,7 @@ pub fn exit(served: Result<(), Cause>) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(
-                event = "start_failed",
-                error = chain(&*error),
-                "the function cannot start"
-            );
+            tracing::error!(event = "start_failed", error = chain(&*error), "the function cannot start");
             ExitCode::FAILURE
         }
     }

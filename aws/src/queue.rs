@@ -17,24 +17,15 @@ pub struct Queues {
 impl Queues {
     /// Queues by operation. Sending is idempotent by its deduplication id, so the SDK may retry.
     pub fn new(config: &SdkConfig, urls: Vec<(Operation, String)>) -> Self {
-        let config = aws_sdk_sqs::config::Builder::from(config)
-            .retry_config(RetryConfig::standard())
-            .build();
-        Self {
-            client: Client::from_conf(config),
-            urls,
-        }
+        let config = aws_sdk_sqs::config::Builder::from(config).retry_config(RetryConfig::standard()).build();
+        Self { client: Client::from_conf(config), urls }
     }
 }
 
 impl SliceQueue for Queues {
     async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
         let operation = slice.sweep_id.operation();
-        let url = self
-            .urls
-            .iter()
-            .find(|(of, _)| Some(*of) == operation)
-            .map(|(_, url)| url);
+        let url = self.urls.iter().find(|(of, _)| Some(*of) == operation).map(|(_, url)| url);
         let url = url.ok_or_else(|| format!("no queue for sweep `{}`", slice.sweep_id))?;
         // One account and Region is one lane, and a lane has one worker at a time.
         let lane = operation.map_or("lane", Operation::as_str);

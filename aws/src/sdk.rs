@@ -11,12 +11,11 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 /// The configuration from Lambda's environment. Retries are off: for a cancel or a delete a
 /// retry would be a blind resend, and a sweep's reads are paced and repeated by the sweep.
 pub async fn config() -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+    let http =
+        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .operation_timeout(Duration::from_secs(8))
+        .connect_timeout(Duration::from_secs(2))
+        .operation_timeout(Duration::from_secs(5))
         .build();
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)

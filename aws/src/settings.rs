@@ -35,7 +35,11 @@ impl Settings {
     /// When one is missing or wrong, or the environment has one of ours that the function does
     /// not take; all of them at once.
     pub fn read<T>(take: impl FnOnce(&mut Self) -> T) -> Result<T, SettingsError> {
-        Self::read_from(std::env::vars(), take)
+        // A variable that is not Unicode is not ours.
+        let vars = std::env::vars_os();
+        let vars =
+            vars.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::read_from(vars, take)
     }
 
     fn read_from<T>(
@@ -43,21 +47,12 @@ impl Settings {
         take: impl FnOnce(&mut Self) -> T,
     ) -> Result<T, SettingsError> {
         let given = vars.filter(|(name, _)| name.starts_with(PREFIX)).collect();
-        let mut settings = Self {
-            given,
-            problems: Vec::new(),
-        };
+        let mut settings = Self { given, problems: Vec::new() };
         let taken = take(&mut settings);
         for name in settings.given.keys() {
-            settings
-                .problems
-                .push(format!("{name} is not known here; remove it or correct its name"));
+            settings.problems.push(format!("{name} is not known here; remove it or correct its name"));
         }
-        if settings.problems.is_empty() {
-            Ok(taken)
-        } else {
-            Err(SettingsError(settings.problems))
-        }
+        if settings.problems.is_empty() { Ok(taken) } else { Err(SettingsError(settings.problems)) }
     }
 
     /// Takes one variable. A problem is noted and answered with `instead`, which never gets out.
@@ -75,11 +70,7 @@ impl Settings {
 
     fn text(&mut self, name: &str) -> String {
         self.take(name, String::new(), |value| {
-            if value.trim().is_empty() {
-                Err("is empty".to_owned())
-            } else {
-                Ok(value.to_owned())
-            }
+            if value.trim().is_empty() { Err("is empty".to_owned()) } else { Ok(value.to_owned()) }
         })
     }
 
@@ -130,19 +121,13 @@ mod tests {
     use super::*;
 
     fn read(vars: &[(&str, &str)]) -> Result<(String, bool), SettingsError> {
-        let vars = vars
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Settings::read_from(vars, |settings| (settings.bucket(), settings.dry_run()))
     }
 
     #[test]
     fn settings_are_typed_and_other_variables_are_nobodys_business() {
-        let vars = [
-            ("JOBWARDEN_BUCKET", "b"),
-            ("JOBWARDEN_DRY_RUN", "false"),
-            ("HOME", "/"),
-        ];
+        let vars = [("JOBWARDEN_BUCKET", "b"), ("JOBWARDEN_DRY_RUN", "false"), ("HOME", "/")];
         assert_eq!(read(&vars), Ok(("b".to_owned(), false)));
     }
 

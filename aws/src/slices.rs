@@ -22,15 +22,7 @@ pub async fn run<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
     let mut response = SqsBatchResponse::default();
     for record in event.records {
         let done = match response.batch_item_failures.is_empty() {
-            true => {
-                one(
-                    worker,
-                    record.body.as_deref(),
-                    holder,
-                    SliceTime { now: now(), deadline },
-                )
-                .await
-            }
+            true => one(worker, record.body.as_deref(), holder, SliceTime { now: now(), deadline }).await,
             false => false,
         };
         if !done {
@@ -51,11 +43,7 @@ async fn one<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
     let message: SliceMessage = match serde_json::from_str(body.unwrap_or_default()) {
         Ok(message) => message,
         Err(error) => {
-            tracing::error!(
-                event = "slice_unreadable",
-                error = chain(&error),
-                "the message is no slice"
-            );
+            tracing::error!(event = "slice_unreadable", error = chain(&error), "the message is no slice");
             return false;
         }
     };

@@ -188,13 +188,8 @@ pub async fn write(
         serde_json::to_writer(&mut lines, record)?;
         lines.push(b'\n');
     }
-    let options = PutOptions {
-        mode: PutMode::Create,
-        ..PutOptions::default()
-    };
-    bucket
-        .put_opts(&Path::from(key.as_str()), PutPayload::from(lines), options)
-        .await?;
+    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    bucket.put_opts(&Path::from(key.as_str()), PutPayload::from(lines), options).await?;
     Ok(Receipt { key, records })
 }
 
@@ -203,11 +198,7 @@ pub async fn write(
 /// # Errors
 /// When the bucket does not have it, or it is not an archive object.
 pub async fn read(bucket: &dyn ObjectStore, key: &str) -> Result<Vec<Record>, ArchiveError> {
-    let bytes = bucket
-        .get_opts(&Path::from(key), object_store::GetOptions::default())
-        .await?
-        .bytes()
-        .await?;
+    let bytes = bucket.get_opts(&Path::from(key), object_store::GetOptions::default()).await?.bytes().await?;
     let text = std::str::from_utf8(&bytes)?;
     Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }

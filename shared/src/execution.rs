@@ -98,10 +98,7 @@ impl Identity {
     /// An identity, its time cut to the second.
     pub fn new(execution_number: ExecutionNumber, queued_at: Timestamp) -> Self {
         let queued_at = Timestamp::from_second(queued_at.as_second()).unwrap_or(queued_at);
-        Self {
-            execution_number,
-            queued_at,
-        }
+        Self { execution_number, queued_at }
     }
 }
 
@@ -210,10 +207,7 @@ mod tests {
 
     #[test]
     fn six_statuses_are_terminal_and_timed_out_is_one() {
-        let terminal = Status::ALL
-            .into_iter()
-            .filter(|status| status.is_terminal())
-            .count();
+        let terminal = Status::ALL.into_iter().filter(|status| status.is_terminal()).count();
         assert_eq!(terminal, 6);
         assert!(Status::TimedOut.is_terminal());
     }

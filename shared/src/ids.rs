@@ -20,10 +20,7 @@ pub struct Violation {
 impl Violation {
     /// A violation of `member`'s limit.
     pub fn new(member: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
-        Self {
-            member: member.into(),
-            problem: problem.into(),
-        }
+        Self { member: member.into(), problem: problem.into() }
     }
 }
 
@@ -171,20 +168,14 @@ impl StatusDetails {
         for (key, value) in &pairs {
             let legal = |byte: u8| byte.is_ascii_alphanumeric() || b":_-".contains(&byte);
             if !(1..=128).contains(&key.len()) || !key.bytes().all(legal) {
-                let problem = format!(
-                    "key {} must be 1 to 128 characters of [a-zA-Z0-9:_-]",
-                    quoted(key)
-                );
+                let problem = format!("key {} must be 1 to 128 characters of [a-zA-Z0-9:_-]", quoted(key));
                 violations.push(Violation::new("statusDetails", problem));
             }
             if !(1..=1024).contains(&value.chars().count()) {
                 let problem = format!("value of {} must be 1 to 1024 characters", quoted(key));
                 violations.push(Violation::new("statusDetails", problem));
             }
-            if value
-                .chars()
-                .any(|c| c.general_category_group() == GeneralCategoryGroup::Other)
-            {
+            if value.chars().any(|c| c.general_category_group() == GeneralCategoryGroup::Other) {
                 let problem = format!(
                     "value of {} must not have control or other characters of Unicode category C",
                     quoted(key)
@@ -192,11 +183,7 @@ impl StatusDetails {
                 violations.push(Violation::new("statusDetails", problem));
             }
         }
-        if violations.is_empty() {
-            Ok(Self(pairs))
-        } else {
-            Err(violations)
-        }
+        if violations.is_empty() { Ok(Self(pairs)) } else { Err(violations) }
     }
 
     /// The pairs.
@@ -213,10 +200,7 @@ mod tests {
     fn a_thing_name_may_have_a_colon_and_a_job_id_may_not() {
         assert_eq!(ThingName::parse("a:b").unwrap().as_str(), "a:b");
         let violation = JobId::parse("a:b").unwrap_err();
-        assert_eq!(
-            violation.to_string(),
-            "jobId: `a:b` must be 1 to 64 characters of [a-zA-Z0-9_-]"
-        );
+        assert_eq!(violation.to_string(), "jobId: `a:b` must be 1 to 64 characters of [a-zA-Z0-9_-]");
     }
 
     #[test]
@@ -230,21 +214,8 @@ mod tests {
 
     #[test]
     fn a_number_is_positive_and_fits_64_bits() {
-        assert_eq!(
-            ExecutionNumber::parse("9223372036854775807").unwrap().get(),
-            i64::MAX
-        );
-        for bad in [
-            "0",
-            "-1",
-            "+1",
-            "9223372036854775808",
-            "1.0",
-            "",
-            " 1",
-            "1e3",
-            "0x1",
-        ] {
+        assert_eq!(ExecutionNumber::parse("9223372036854775807").unwrap().get(), i64::MAX);
+        for bad in ["0", "-1", "+1", "9223372036854775808", "1.0", "", " 1", "1e3", "0x1"] {
             assert!(ExecutionNumber::parse(bad).is_err(), "{bad}");
         }
     }

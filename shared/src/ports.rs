@@ -45,6 +45,9 @@ pub enum ReadError {
     /// There is no such job or execution.
     #[error("{0}")]
     NotFound(String),
+    /// AWS finds the request malformed.
+    #[error("{0}")]
+    Invalid(String),
     /// The quota of the operation is used up for now.
     #[error("AWS IoT throttled {operation}")]
     Throttled {

@@ -33,11 +33,7 @@ impl Problems {
     /// When there is at least one problem.
     pub fn none_or(mut problems: Vec<Problem>) -> Result<(), Self> {
         problems.sort_by_key(|problem| problem.line);
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Self(problems))
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
 
     /// The problems, in order.
@@ -85,11 +81,7 @@ mod tests {
 
     #[test]
     fn problems_are_told_all_at_once_in_order() {
-        let problem = |line| Problem {
-            file: "f".into(),
-            line,
-            message: "m".into(),
-        };
+        let problem = |line| Problem { file: "f".into(), line, message: "m".into() };
         let problems =
             Problems::none_or(vec![problem(Some(9)), problem(Some(2)), problem(None)]).unwrap_err();
         assert_eq!(problems.to_string(), "f: m; f:2: m; f:9: m");

@@ -13,11 +13,7 @@ use crate::stage::{days_ago, now};
 const PERMIT: &str = "@id(\"all\") @reason(\"all\") permit (principal, action, resource);\n";
 
 fn user(group: &str) -> Principal {
-    Principal::User(User {
-        id: "u".into(),
-        account: "1".into(),
-        groups: vec![group.into()],
-    })
+    Principal::User(User { id: "u".into(), account: "1".into(), groups: vec![group.into()] })
 }
 
 fn terms() -> Terms {
@@ -46,10 +42,7 @@ fn decide(
         retries: false,
         continuous: false,
     };
-    let job = JobFacts {
-        job,
-        tags: Default::default(),
-    };
+    let job = JobFacts { job, tags: Default::default() };
     let row = ExecutionRow {
         thing_name: ThingName::parse("a:b").unwrap(),
         execution_number: ExecutionNumber::new(i64::MAX),
@@ -59,16 +52,7 @@ fn decide(
         last_updated_at: days_ago(8),
         retry_attempt: None,
     };
-    policy.decide(
-        principal,
-        action,
-        &ExecutionFacts {
-            job_id: &job_id,
-            row: &row,
-            job: &job,
-        },
-        &terms,
-    )
+    policy.decide(principal, action, &ExecutionFacts { job_id: &job_id, row: &row, job: &job }, &terms)
 }
 
 fn problems(text: &str) -> String {
@@ -121,25 +105,11 @@ fn a_forbid_that_cannot_be_evaluated_refuses_everything() {
          when {{ resource.executionNumber + 1 > 5 }};"
     );
     let policy = AccessPolicy::parse("p.cedar", &overflow).unwrap();
-    let decision = decide(
-        &policy,
-        &user("x"),
-        ExecutionAction::Delete,
-        Status::Failed,
-        terms(),
-    );
-    let Decision::Deny(refusal @ Refusal::EvaluationError(_)) = decision else {
-        panic!("{decision:?}")
-    };
+    let decision = decide(&policy, &user("x"), ExecutionAction::Delete, Status::Failed, terms());
+    let Decision::Deny(refusal @ Refusal::EvaluationError(_)) = decision else { panic!("{decision:?}") };
     assert_eq!(refusal.code(), "policyError");
     // The same set allows what the erring policy does not concern.
-    let decision = decide(
-        &policy,
-        &user("x"),
-        ExecutionAction::Cancel,
-        Status::Queued,
-        terms(),
-    );
+    let decision = decide(&policy, &user("x"), ExecutionAction::Cancel, Status::Queued, terms());
     assert!(matches!(decision, Decision::Allow(_)), "{decision:?}");
 }
 
@@ -147,11 +117,7 @@ fn a_forbid_that_cannot_be_evaluated_refuses_everything() {
 /// attributes of the resource and the context, so the schema leaves no such reach.
 #[test]
 fn a_policy_cannot_reach_for_facts_in_other_entities() {
-    for reach in [
-        "resource.job.held",
-        "resource.thing.group == \"x\"",
-        "principal.team.locked",
-    ] {
+    for reach in ["resource.job.held", "resource.thing.group == \"x\"", "principal.team.locked"] {
         let found = problems(&format!(
             "@id(\"x\") @reason(\"x\") forbid (principal is Jobwarden::User, action == \
              Jobwarden::Action::\"CancelJobExecution\", resource) when {{ {reach} }};"
@@ -171,19 +137,10 @@ fn a_sweeper_deletes_only_what_has_ended_is_past_retention_and_is_archived() {
             (true, false, Force::Never),
             (true, true, Force::EvenInProgress),
         ] {
-            let terms = Terms {
-                archived,
-                past_retention,
-                force,
-                ..terms()
-            };
+            let terms = Terms { archived, past_retention, force, ..terms() };
             let decision = decide(&policy, &sweeper, ExecutionAction::Delete, status, terms);
             let expected = status.is_terminal() && archived && past_retention && force == Force::Never;
-            assert_eq!(
-                matches!(decision, Decision::Allow(_)),
-                expected,
-                "{status} {terms:?}: {decision:?}"
-            );
+            assert_eq!(matches!(decision, Decision::Allow(_)), expected, "{status} {terms:?}: {decision:?}");
             let decision = decide(&policy, &sweeper, ExecutionAction::Cancel, status, terms);
             assert!(matches!(decision, Decision::Deny(_)), "{decision:?}");
         }
@@ -196,15 +153,8 @@ fn a_sweeper_cancels_only_what_waits_and_is_pinned() {
     let sweeper = Principal::Sweeper(Operation::CancelStale);
     for status in Status::ALL {
         let decision = decide(&policy, &sweeper, ExecutionAction::Cancel, status, terms());
-        assert_eq!(
-            matches!(decision, Decision::Allow(_)),
-            status == Status::Queued,
-            "{decision:?}"
-        );
-        let unpinned = Terms {
-            pinned: false,
-            ..terms()
-        };
+        assert_eq!(matches!(decision, Decision::Allow(_)), status == Status::Queued, "{decision:?}");
+        let unpinned = Terms { pinned: false, ..terms() };
         let decision = decide(&policy, &sweeper, ExecutionAction::Cancel, status, unpinned);
         assert!(matches!(decision, Decision::Deny(_)), "{decision:?}");
         let decision = decide(&policy, &sweeper, ExecutionAction::Delete, status, terms());
@@ -215,10 +165,7 @@ fn a_sweeper_cancels_only_what_waits_and_is_pinned() {
 #[test]
 fn sweeps_are_for_operators_and_the_force_group() {
     let policy = AccessPolicy::shipped().unwrap();
-    let start = SweepAction::Start {
-        dry_run: false,
-        releases_plan: true,
-    };
+    let start = SweepAction::Start { dry_run: false, releases_plan: true };
     for (group, allowed) in [
         ("jobwarden-operators", true),
         ("jobwarden-force", true),
@@ -228,11 +175,7 @@ fn sweeps_are_for_operators_and_the_force_group() {
         for action in [start, SweepAction::Read] {
             for operation in Operation::ALL {
                 let decision = policy.decide_sweep(&user(group), action, operation, now());
-                assert_eq!(
-                    matches!(decision, Decision::Allow(_)),
-                    allowed,
-                    "{group}: {decision:?}"
-                );
+                assert_eq!(matches!(decision, Decision::Allow(_)), allowed, "{group}: {decision:?}");
             }
         }
     }
@@ -241,22 +184,9 @@ fn sweeps_are_for_operators_and_the_force_group() {
 #[test]
 fn odd_names_and_tags_are_data_and_nothing_else() {
     let policy = AccessPolicy::shipped().unwrap();
-    for odd in [
-        "\"",
-        "\\",
-        "\u{0}",
-        "x\"; permit(principal,action,resource);",
-        "jobwarden-force\n",
-        "*",
-        "",
-    ] {
-        let decision = decide(
-            &policy,
-            &user(odd),
-            ExecutionAction::Cancel,
-            Status::Queued,
-            terms(),
-        );
+    for odd in ["\"", "\\", "\u{0}", "x\"; permit(principal,action,resource);", "jobwarden-force\n", "*", ""]
+    {
+        let decision = decide(&policy, &user(odd), ExecutionAction::Cancel, Status::Queued, terms());
         assert_eq!(decision, Decision::Deny(Refusal::NoPermit), "{odd}");
     }
 }

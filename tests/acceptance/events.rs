@@ -42,27 +42,12 @@ async fn world() -> Stage {
     for job in world["job"].as_array().unwrap() {
         let id = job["id"].as_str().unwrap();
         let created: Timestamp = job["created"].as_str().unwrap().parse().unwrap();
-        let tags = job
-            .get("tags")
-            .and_then(|tags| tags.as_table())
-            .into_iter()
-            .flatten();
-        let tags = tags
-            .map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned()))
-            .collect();
-        stage.iot.job(
-            id,
-            created,
-            JobSetup {
-                tags,
-                ..JobSetup::default()
-            },
-        );
+        let tags = job.get("tags").and_then(|tags| tags.as_table()).into_iter().flatten();
+        let tags = tags.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned())).collect();
+        stage.iot.job(id, created, JobSetup { tags, ..JobSetup::default() });
         for execution in job["executions"].as_array().unwrap() {
             let status = Status::parse(execution["status"].as_str().unwrap()).unwrap();
-            stage
-                .iot
-                .execution(id, execution["thing"].as_str().unwrap(), status, created, created);
+            stage.iot.execution(id, execution["thing"].as_str().unwrap(), status, created, created);
         }
     }
     load(&stage, &events().join("bucket"), "").await;
@@ -93,64 +78,29 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
     let clock = || now() + SignedDuration::from_secs(1);
     Ok(match function {
         "cancel-execution" => {
-            let function = cancel_execution::CancelExecution {
-                iot,
-                access,
-                caller_identity,
-                jobs,
-            };
+            let function = cancel_execution::CancelExecution { iot, access, caller_identity, jobs };
             serde_json::to_value(function.handle(event, now()).await)?
         }
         "delete-execution" => {
-            let function = delete_execution::DeleteExecution {
-                iot,
-                bucket,
-                access,
-                caller_identity,
-                jobs,
-            };
+            let function = delete_execution::DeleteExecution { iot, bucket, access, caller_identity, jobs };
             serde_json::to_value(function.handle(event, now()).await)?
         }
         "start-sweep" => {
-            let function = start_sweep::StartSweep {
-                bucket,
-                queue,
-                access,
-                caller_identity,
-                dry_run_only,
-            };
+            let function = start_sweep::StartSweep { bucket, queue, access, caller_identity, dry_run_only };
             function.handle(event, now()).await?
         }
         "delete-expired" => {
-            let function = delete_expired::DeleteExpired {
-                iot,
-                bucket,
-                queue,
-                rules,
-                access,
-                rate,
-                dry_run_only,
-            };
+            let function =
+                delete_expired::DeleteExpired { iot, bucket, queue, rules, access, rate, dry_run_only };
             serde_json::to_value(function.handle(event, "request-1", deadline, clock).await?)?
         }
         "cancel-stale" => {
-            let function = cancel_stale::CancelStale {
-                iot,
-                bucket,
-                queue,
-                rules,
-                access,
-                rate,
-                dry_run_only,
-            };
+            let function =
+                cancel_stale::CancelStale { iot, bucket, queue, rules, access, rate, dry_run_only };
             serde_json::to_value(function.handle(event, "request-1", deadline, clock).await?)?
         }
         "read-sweeps" => {
-            let function = read_sweeps::ReadSweeps {
-                bucket,
-                access,
-                caller_identity,
-            };
+            let function = read_sweeps::ReadSweeps { bucket, access, caller_identity };
             serde_json::to_value(function.handle(event, now()).await)?
         }
         other => panic!("no function {other}"),
@@ -161,16 +111,10 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
 fn changes(before: &Stage, after: &Stage) -> (BTreeSet<String>, BTreeSet<String>) {
     let index = |stage: &Stage| -> BTreeMap<String, Status> {
         let executions = stage.iot.executions().into_iter();
-        executions
-            .map(|e| (format!("{}/{}", e.job, e.row.thing_name), e.row.status))
-            .collect()
+        executions.map(|e| (format!("{}/{}", e.job, e.row.thing_name), e.row.status)).collect()
     };
     let (before, after) = (index(before), index(after));
-    let deleted = before
-        .keys()
-        .filter(|key| !after.contains_key(*key))
-        .cloned()
-        .collect();
+    let deleted = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
     let changed = after.iter().filter(|(key, status)| before[*key] != **status);
     let canceled = changed
         .map(|(key, status)| {
@@ -182,11 +126,7 @@ fn changes(before: &Stage, after: &Stage) -> (BTreeSet<String>, BTreeSet<String>
 }
 
 fn names(expected: &toml::Table, key: &str) -> BTreeSet<String> {
-    let listed = expected
-        .get(key)
-        .and_then(|value| value.as_array())
-        .into_iter()
-        .flatten();
+    let listed = expected.get(key).and_then(|value| value.as_array()).into_iter().flatten();
     listed.map(|name| name.as_str().unwrap().to_owned()).collect()
 }
 
@@ -196,9 +136,7 @@ async fn check(name: &str, expected: &toml::Table) {
     let function = name.split('.').next().unwrap();
     let answer = invoke(function, &stage, event).await;
 
-    let fails = expected
-        .get("fails")
-        .is_some_and(|fails| fails.as_bool().unwrap());
+    let fails = expected.get("fails").is_some_and(|fails| fails.as_bool().unwrap());
     let (answer, text) = match answer {
         Ok(answer) => {
             assert!(!fails, "{name} must fail, and answered {answer}");
@@ -212,15 +150,8 @@ async fn check(name: &str, expected: &toml::Table) {
         }
     };
     if let Some(status) = expected.get("status") {
-        assert_eq!(
-            answer["statusCode"],
-            json!(status.as_integer().unwrap()),
-            "{name}: {text}"
-        );
-        let error = expected
-            .get("error")
-            .map(|error| json!(error.as_str().unwrap()))
-            .unwrap_or_default();
+        assert_eq!(answer["statusCode"], json!(status.as_integer().unwrap()), "{name}: {text}");
+        let error = expected.get("error").map(|error| json!(error.as_str().unwrap())).unwrap_or_default();
         assert_eq!(answer["headers"]["x-amzn-errortype"], error, "{name}: {text}");
     }
     for part in names(expected, "contains") {
@@ -232,20 +163,11 @@ async fn check(name: &str, expected: &toml::Table) {
     let calls = stage.script.calls();
     let at_most = |key: &str, made: usize| {
         if let Some(most) = expected.get(key) {
-            assert!(
-                made <= most.as_integer().unwrap() as usize,
-                "{name}: {made} {key}: {calls:?}"
-            );
+            assert!(made <= most.as_integer().unwrap() as usize, "{name}: {made} {key}: {calls:?}");
         }
     };
     at_most("calls", calls.len());
-    at_most(
-        "iot_calls",
-        calls
-            .iter()
-            .filter(|Call { operation, .. }| IOT.contains(operation))
-            .count(),
-    );
+    at_most("iot_calls", calls.iter().filter(|Call { operation, .. }| IOT.contains(operation)).count());
     if let Some(id) = expected.get("sweep") {
         let id = SweepId::parse(id.as_str().unwrap()).unwrap();
         let sweep = shared::sweep::read(&stage.bucket, &id).await.unwrap();
@@ -266,11 +188,7 @@ async fn every_sample_event_has_the_outcome_that_is_written_beside_it() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.ends_with(".json"))
         .collect();
-    assert_eq!(
-        files,
-        expected.keys().cloned().collect(),
-        "events/ and events/expected.toml disagree"
-    );
+    assert_eq!(files, expected.keys().cloned().collect(), "events/ and events/expected.toml disagree");
     for (name, expected) in &expected {
         check(name, expected.as_table().unwrap()).await;
     }

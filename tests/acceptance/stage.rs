@@ -49,9 +49,7 @@ impl Stage {
     pub(crate) fn with(status: Status) -> Self {
         let stage = Self::new();
         stage.iot.job("fw", days_ago(100), JobSetup::default());
-        stage
-            .iot
-            .execution("fw", "pump", status, days_ago(99), days_ago(98));
+        stage.iot.execution("fw", "pump", status, days_ago(99), days_ago(98));
         stage
     }
 
@@ -68,10 +66,7 @@ impl Stage {
             caller_identity: CallerIdentity::Iam,
             jobs: JobCache::default(),
         };
-        function
-            .handle(cancel_event(caller, query, body), now())
-            .await
-            .into()
+        function.handle(cancel_event(caller, query, body), now()).await.into()
     }
 
     pub(crate) async fn delete(&self, caller: &str, query: &[(&str, &str)]) -> Answer {
@@ -87,10 +82,7 @@ impl Stage {
 
     /// The status of the execution on `pump`, if it is there.
     pub(crate) fn status(&self) -> Option<Status> {
-        self.iot
-            .executions_of("fw", "pump")
-            .first()
-            .map(|execution| execution.row.status)
+        self.iot.executions_of("fw", "pump").first().map(|execution| execution.row.status)
     }
 
     /// How many cancels and deletes were sent.
@@ -126,14 +118,10 @@ impl Answer {
 impl From<ApiGatewayProxyResponse> for Answer {
     fn from(response: ApiGatewayProxyResponse) -> Self {
         let header = response.headers.get("x-amzn-errortype");
-        let Some(Body::Text(body)) = response.body else {
-            panic!("no body")
-        };
+        let Some(Body::Text(body)) = response.body else { panic!("no body") };
         Self {
             status: response.status_code,
-            error: header
-                .map(|name| name.to_str().unwrap().to_owned())
-                .unwrap_or_default(),
+            error: header.map(|name| name.to_str().unwrap().to_owned()).unwrap_or_default(),
             body: serde_json::from_str(&body).unwrap(),
         }
     }
@@ -153,10 +141,7 @@ pub(crate) fn api_event(
         let values = multiple.entry((*name).to_owned()).or_insert_with(|| json!([]));
         values.as_array_mut().unwrap().push(json!(value));
     }
-    let single: Value = query
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), json!(value)))
-        .collect();
+    let single: Value = query.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     json!({
         "resource": resource,
         "path": resource,
@@ -181,14 +166,7 @@ pub(crate) fn api_event(
 
 pub(crate) fn cancel_event(caller: &str, query: &[(&str, &str)], body: &str) -> Value {
     let path = json!({"thingName": "pump", "jobId": "fw"});
-    api_event(
-        "PUT",
-        "/things/{thingName}/jobs/{jobId}/cancel",
-        caller,
-        path,
-        query,
-        body,
-    )
+    api_event("PUT", "/things/{thingName}/jobs/{jobId}/cancel", caller, path, query, body)
 }
 
 pub(crate) fn delete_event(caller: &str, query: &[(&str, &str)]) -> Value {

@@ -1,5 +1,6 @@
 //! The bucket: object_store's own, in memory, under the script.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use shared::archive::{self, Record};
 
@@ -25,30 +26,29 @@ pub struct FakeBucket {
 impl FakeBucket {
     /// An empty bucket.
     pub fn new(script: Script) -> Self {
-        Self {
-            inner: std::sync::Arc::default(),
-            script,
-        }
+        Self { inner: std::sync::Arc::default(), script }
     }
 
     /// The keys below a prefix, without a call.
     pub async fn keys(&self, prefix: &str) -> Vec<String> {
-        let listed: Vec<ObjectMeta> = self
-            .inner
-            .list(Some(&Path::from(prefix)))
-            .try_collect()
-            .await
-            .unwrap_or_default();
+        let listed: Vec<ObjectMeta> =
+            self.inner.list(Some(&Path::from(prefix))).try_collect().await.unwrap_or_default();
         listed.into_iter().map(|meta| meta.location.to_string()).collect()
     }
 
     /// Every record of the archive, without a call.
     pub async fn archive(&self) -> Vec<Record> {
-        let mut records = Vec::new();
+        self.archive_objects().await.into_values().flatten().collect()
+    }
+
+    /// The records of the archive by their object, without a call.
+    pub async fn archive_objects(&self) -> BTreeMap<String, Vec<Record>> {
+        let mut objects = BTreeMap::new();
         for key in self.keys("archive").await {
-            records.extend(archive::read(&*self.inner, &key).await.unwrap_or_default());
+            let records = archive::read(&*self.inner, &key).await.unwrap_or_default();
+            objects.insert(key, records);
         }
-        records
+        objects
     }
 
     /// Places an object, without a call.
@@ -58,10 +58,7 @@ impl FakeBucket {
     }
 
     fn lost() -> Error {
-        Error::Generic {
-            store: "fake",
-            source: "the answer was lost".into(),
-        }
+        Error::Generic { store: "fake", source: "the answer was lost".into() }
     }
 }
 
@@ -80,6 +77,16 @@ impl ObjectStore for FakeBucket {
                 self.script.end().await;
                 put
             }
+            Some(Fault::Conflicts) => {
+                let conditional = !matches!(opts.mode, PutMode::Overwrite);
+                let put = self.inner.put_opts(location, payload, opts).await?;
+                let source = "the condition does not hold".into();
+                if conditional {
+                    Err(Error::Precondition { path: location.to_string(), source })
+                } else {
+                    Ok(put)
+                }
+            }
             Some(Fault::LostAfter) => {
                 self.inner.put_opts(location, payload, opts).await?;
                 Err(Self::lost())
@@ -96,21 +103,14 @@ impl ObjectStore for FakeBucket {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        match self
-            .script
-            .begin("list", prefix.map(Path::as_ref).unwrap_or_default())
-            .await
-        {
+        match self.script.begin("list", prefix.map(Path::as_ref).unwrap_or_default()).await {
             None => self.inner.list_with_delimiter(prefix).await,
             Some(_) => Err(Self::lost()),
         }
     }
 
     async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        Err(Error::NotImplemented {
-            operation: "put_multipart".into(),
-            implementer: "fake".into(),
-        })
+        Err(Error::NotImplemented { operation: "put_multipart".into(), implementer: "fake".into() })
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

@@ -89,10 +89,7 @@ impl FakeIot {
             queued_delete: QueuedDelete::Refused,
             page: 250,
         };
-        Self {
-            world: Arc::new(Mutex::new(world)),
-            script,
-        }
+        Self { world: Arc::new(Mutex::new(world)), script }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -126,13 +123,8 @@ impl FakeIot {
         let mut world = self.world();
         let (job, thing) = (job_id(job), thing_name(thing));
         // The number of a deleted execution comes again.
-        let taken: Vec<_> = world
-            .of(&job, &thing)
-            .map(|execution| execution.row.execution_number)
-            .collect();
-        let number = (1..)
-            .map(ExecutionNumber::new)
-            .find(|number| !taken.contains(number));
+        let taken: Vec<_> = world.of(&job, &thing).map(|execution| execution.row.execution_number).collect();
+        let number = (1..).map(ExecutionNumber::new).find(|number| !taken.contains(number));
         let started_at = (status != Status::Queued).then_some(queued);
         let row = ExecutionRow {
             thing_name: thing,
@@ -155,18 +147,12 @@ impl FakeIot {
 
     /// Lets listings show a status that nobody knows for a thing's executions of a job.
     pub fn unknown_status(&self, job: &str, thing: &str) {
-        self.world()
-            .unknown_statuses
-            .insert((job_id(job), thing_name(thing)));
+        self.world().unknown_statuses.insert((job_id(job), thing_name(thing)));
     }
 
     /// The device of a thing.
     pub fn device(&self, job: &str, thing: &str) -> Device {
-        Device {
-            iot: self.clone(),
-            job: job_id(job),
-            thing: thing_name(thing),
-        }
+        Device { iot: self.clone(), job: job_id(job), thing: thing_name(thing) }
     }
 
     /// Every execution, without a call.
@@ -184,15 +170,11 @@ impl FakeIot {
     fn read_fault(operation: &'static str, fault: Option<Fault>) -> Result<(), ReadError> {
         match fault {
             None => Ok(()),
-            Some(Fault::Throttled) => Err(ReadError::Throttled {
-                operation,
-                source: "throttled".into(),
-            }),
+            Some(Fault::Throttled) => Err(ReadError::Throttled { operation, source: "throttled".into() }),
             Some(Fault::InvalidToken) => Err(ReadError::InvalidToken("token".into())),
-            Some(Fault::LostBefore | Fault::LostAfter | Fault::RoleRefused) => Err(ReadError::Unavailable {
-                operation,
-                source: "lost".into(),
-            }),
+            Some(Fault::LostBefore | Fault::LostAfter | Fault::Conflicts | Fault::RoleRefused) => {
+                Err(ReadError::Unavailable { operation, source: "lost".into() })
+            }
         }
     }
 
@@ -210,7 +192,9 @@ impl FakeIot {
             }
             Some(Fault::Throttled) => Err(MutationError::Throttled("throttled".into())),
             Some(Fault::RoleRefused) => Err(MutationError::RoleRefused("refused".into())),
-            Some(Fault::LostBefore | Fault::InvalidToken) => Err(MutationError::Unknown("lost".into())),
+            Some(Fault::LostBefore | Fault::InvalidToken | Fault::Conflicts) => {
+                Err(MutationError::Unknown("lost".into()))
+            }
             Some(Fault::LostAfter) => {
                 let _ = effect(&mut self.world());
                 Err(MutationError::Unknown("lost".into()))
@@ -252,8 +236,7 @@ impl Device {
     pub fn replace(&self, status: Status) {
         self.forget();
         let now = self.iot.world().now;
-        self.iot
-            .execution(self.job.as_str(), self.thing.as_str(), status, now, now);
+        self.iot.execution(self.job.as_str(), self.thing.as_str(), status, now, now);
     }
 }
 
@@ -318,10 +301,7 @@ impl World {
         let start = token.and_then(|token| token.parse().ok()).unwrap_or(0);
         let end = start + self.page;
         let next_token = (end < items.len()).then(|| end.to_string());
-        Page {
-            items: items.into_iter().skip(start).take(self.page).collect(),
-            next_token,
-        }
+        Page { items: items.into_iter().skip(start).take(self.page).collect(), next_token }
     }
 }
 
@@ -338,18 +318,14 @@ impl ReadJobs for FakeIot {
         let mut world = self.world();
         let found = match number {
             None => world.current(job, thing).cloned(),
-            Some(number) => world
-                .of(job, thing)
-                .find(|execution| execution.row.execution_number == number)
-                .cloned(),
+            Some(number) => {
+                world.of(job, thing).find(|execution| execution.row.execution_number == number).cloned()
+            }
         };
         let found = found.ok_or_else(|| ReadError::NotFound("no such execution".to_owned()))?;
         Ok(Execution {
             job_id: found.job,
-            row: ExecutionRow {
-                retry_attempt: None,
-                ..found.row
-            },
+            row: ExecutionRow { retry_attempt: None, ..found.row },
             version_number: Version::new(found.version),
             force_canceled: found.force_canceled,
             status_details: found.details,
@@ -362,16 +338,11 @@ impl ReadJobs for FakeIot {
         let fault = self.script.begin(OPERATION, job.as_str()).await;
         Self::read_fault(OPERATION, fault)?;
         let world = self.world();
-        let (_, setup) = world
-            .jobs
-            .get(job)
-            .ok_or_else(|| ReadError::NotFound("no such job".to_owned()))?;
+        let (_, setup) = world.jobs.get(job).ok_or_else(|| ReadError::NotFound("no such job".to_owned()))?;
         Ok(Job {
             job_id: job.clone(),
             arn: format!("arn:aws:iot:eu-west-1:123456789012:job/{job}"),
-            namespace_id: setup
-                .namespace
-                .and_then(|namespace| NamespaceId::parse(namespace).ok()),
+            namespace_id: setup.namespace.and_then(|namespace| NamespaceId::parse(namespace).ok()),
             retries: setup.retries,
             continuous: setup.continuous,
         })
@@ -394,12 +365,8 @@ impl ReadJobs for FakeIot {
         Self::read_fault(OPERATION, fault)?;
         let world = self.world();
         let jobs = world.jobs.iter();
-        let jobs = jobs.map(|(job, (created_at, _))| {
-            Ok(JobSummary {
-                job_id: job.clone(),
-                created_at: *created_at,
-            })
-        });
+        let jobs = jobs
+            .map(|(job, (created_at, _))| Ok(JobSummary { job_id: job.clone(), created_at: *created_at }));
         Ok(world.page(jobs.collect(), token))
     }
 
@@ -426,10 +393,7 @@ impl ReadJobs for FakeIot {
         // Most recently updated first, as the service has been seen to.
         rows.sort_by_key(|row| Reverse(row.last_updated_at));
         let rows = rows.into_iter().map(|row| {
-            if world
-                .unknown_statuses
-                .contains(&(job.clone(), row.thing_name.clone()))
-            {
+            if world.unknown_statuses.contains(&(job.clone(), row.thing_name.clone())) {
                 Err(UnreadableRow::UnknownStatus("PAUSED".to_owned()))
             } else {
                 Ok(row)
@@ -442,21 +406,14 @@ impl ReadJobs for FakeIot {
 impl CancelExecutions for FakeIot {
     async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
         let subject = format!("{}/{}", cancel.job_id, cancel.thing_name);
-        self.mutate("CancelJobExecution", &subject, |world| world.cancel(cancel))
-            .await
+        self.mutate("CancelJobExecution", &subject, |world| world.cancel(cancel)).await
     }
 }
 
 impl DeleteExecutions for FakeIot {
     async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
-        let subject = format!(
-            "{}/{}/{}",
-            delete.job_id(),
-            delete.thing_name(),
-            delete.execution_number()
-        );
-        self.mutate("DeleteJobExecution", &subject, |world| world.delete(delete))
-            .await
+        let subject = format!("{}/{}/{}", delete.job_id(), delete.thing_name(), delete.execution_number());
+        self.mutate("DeleteJobExecution", &subject, |world| world.delete(delete)).await
     }
 }
 

@@ -17,10 +17,7 @@ pub struct FakeQueue {
 impl FakeQueue {
     /// An empty queue.
     pub fn new(script: Script) -> Self {
-        Self {
-            sent: Arc::default(),
-            script,
-        }
+        Self { sent: Arc::default(), script }
     }
 
     /// What was sent so far.
@@ -31,12 +28,7 @@ impl FakeQueue {
 
 impl SliceQueue for FakeQueue {
     async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
-        if self
-            .script
-            .begin("send", &slice.deduplication_id())
-            .await
-            .is_some()
-        {
+        if self.script.begin("send", &slice.deduplication_id()).await.is_some() {
             return Err("the queue did not answer".into());
         }
         {

@@ -24,6 +24,9 @@ pub enum Fault {
     LostAfter,
     /// The token of a page is not good any more.
     InvalidToken,
+    /// The call has its effect, and its answer is that it conflicts: as when a client sends it
+    /// again by itself after it lost the answer.
+    Conflicts,
     /// AWS refuses the caller's own role.
     RoleRefused,
 }
@@ -34,6 +37,7 @@ type Hook = Box<dyn FnOnce() + Send>;
 struct State {
     calls: Vec<Call>,
     faults: Vec<(&'static str, usize, Fault)>,
+    standing: Vec<(&'static str, &'static str, Fault)>,
     hooks: Vec<(&'static str, usize, Hook)>,
     counts: BTreeMap<&'static str, usize>,
     dies_before: Option<usize>,
@@ -60,6 +64,11 @@ impl Script {
         let mut state = self.state();
         let at = state.counts.get(operation).copied().unwrap_or_default() + nth;
         state.faults.push((operation, at, fault));
+    }
+
+    /// Lets every call of an operation on subjects that begin so go wrong, from now on.
+    pub fn always(&self, operation: &'static str, subject: &'static str, fault: Fault) {
+        self.state().standing.push((operation, subject, fault));
     }
 
     /// Lets something happen just before the `nth` call from now of an operation (from 1).
@@ -95,25 +104,23 @@ impl Script {
     pub(crate) async fn begin(&self, operation: &'static str, subject: &str) -> Option<Fault> {
         let (hooks, fault, dies) = {
             let mut state = self.state();
-            state.calls.push(Call {
-                operation,
-                subject: subject.to_owned(),
-            });
+            state.calls.push(Call { operation, subject: subject.to_owned() });
             let number = state.calls.len();
             let count = state.counts.entry(operation).or_default();
             *count += 1;
             let count = *count;
             let mine = |of: &'static str, at: usize| of == operation && at == count;
+            let standing =
+                state.standing.iter().find(|(of, begin, _)| *of == operation && subject.starts_with(begin));
+            let standing = standing.map(|(_, _, fault)| *fault);
             let fault = state
                 .faults
                 .iter()
                 .find(|(of, at, _)| mine(of, *at))
-                .map(|(_, _, fault)| *fault);
-            let hooks: Vec<Hook> = state
-                .hooks
-                .extract_if(.., |(of, at, _)| mine(of, *at))
-                .map(|(_, _, hook)| hook)
-                .collect();
+                .map(|(_, _, fault)| *fault)
+                .or(standing);
+            let hooks: Vec<Hook> =
+                state.hooks.extract_if(.., |(of, at, _)| mine(of, *at)).map(|(_, _, hook)| hook).collect();
             (hooks, fault, state.dies_before == Some(number))
         };
         if dies {

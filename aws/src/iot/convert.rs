@@ -13,18 +13,13 @@ use shared::ports::{ListedExecution, ListedJob};
 use UnreadableRow::Malformed;
 
 pub(super) fn row(listed: JobExecutionSummaryForJob) -> ListedExecution {
-    let summary = listed
-        .job_execution_summary
-        .ok_or(Malformed("jobExecutionSummary"))?;
+    let summary = listed.job_execution_summary.ok_or(Malformed("jobExecutionSummary"))?;
     Ok(ExecutionRow {
         thing_name: thing_of(listed.thing_arn.as_deref())?,
         execution_number: number(summary.execution_number)?,
         status: status(summary.status)?,
         queued_at: time(summary.queued_at, "queuedAt")?,
-        started_at: summary
-            .started_at
-            .map(|at| time(Some(at), "startedAt"))
-            .transpose()?,
+        started_at: summary.started_at.map(|at| time(Some(at), "startedAt")).transpose()?,
         last_updated_at: time(summary.last_updated_at, "lastUpdatedAt")?,
         retry_attempt: summary.retry_attempt.map(i64::from),
     })
@@ -38,10 +33,7 @@ pub(super) fn execution(
     if thing_of(execution.thing_arn.as_deref())? != *thing {
         return Err(Malformed("thingArn"));
     }
-    let details = execution
-        .status_details
-        .and_then(|details| details.details_map)
-        .unwrap_or_default();
+    let details = execution.status_details.and_then(|details| details.details_map).unwrap_or_default();
     Ok(Execution {
         job_id: job_id(execution.job_id.as_deref())?,
         row: ExecutionRow {
@@ -49,14 +41,11 @@ pub(super) fn execution(
             execution_number: number(execution.execution_number)?,
             status: status(execution.status)?,
             queued_at: time(execution.queued_at, "queuedAt")?,
-            started_at: execution
-                .started_at
-                .map(|at| time(Some(at), "startedAt"))
-                .transpose()?,
+            started_at: execution.started_at.map(|at| time(Some(at), "startedAt")).transpose()?,
             last_updated_at: time(execution.last_updated_at, "lastUpdatedAt")?,
             retry_attempt: None,
         },
-        version_number: Version::new(execution.version_number),
+        version_number: version(execution.version_number)?,
         force_canceled: execution.force_canceled.unwrap_or(false),
         status_details: details.into_iter().collect(),
         approximate_seconds_before_timed_out: execution.approximate_seconds_before_timed_out,
@@ -72,18 +61,12 @@ pub(super) fn job(described: Option<SdkJob>) -> Result<Job, UnreadableRow> {
     };
     let namespace_id = job.namespace_id.filter(|namespace| !namespace.is_empty());
     let namespace_id = namespace_id.as_deref().map(NamespaceId::parse).transpose();
-    let retries = job.job_executions_retry_config.is_some_and(|config| {
-        config
-            .criteria_list
-            .iter()
-            .any(|criterion| criterion.number_of_retries != 0)
-    });
+    let retries = job
+        .job_executions_retry_config
+        .is_some_and(|config| config.criteria_list.iter().any(|criterion| criterion.number_of_retries != 0));
     Ok(Job {
         job_id: job_id(job.job_id.as_deref())?,
-        arn: job
-            .job_arn
-            .filter(|arn| !arn.is_empty())
-            .ok_or(Malformed("jobArn"))?,
+        arn: job.job_arn.filter(|arn| !arn.is_empty()).ok_or(Malformed("jobArn"))?,
         namespace_id: namespace_id.map_err(|_| Malformed("namespaceId"))?,
         retries,
         continuous,
@@ -109,9 +92,12 @@ fn job_id(id: Option<&str>) -> Result<JobId, UnreadableRow> {
 }
 
 fn number(number: Option<i64>) -> Result<ExecutionNumber, UnreadableRow> {
-    number
-        .map(ExecutionNumber::new)
-        .ok_or(Malformed("executionNumber"))
+    number.map(ExecutionNumber::new).ok_or(Malformed("executionNumber"))
+}
+
+/// Versions start at 1; zero is what the SDK makes of an omitted one.
+fn version(version: i64) -> Result<Version, UnreadableRow> {
+    if version >= 1 { Ok(Version::new(version)) } else { Err(Malformed("versionNumber")) }
 }
 
 fn status(status: Option<JobExecutionStatus>) -> Result<Status, UnreadableRow> {
@@ -169,6 +155,12 @@ mod tests {
             });
             assert_eq!(row, Err(Malformed("lastUpdatedAt")));
         }
+    }
+
+    #[test]
+    fn a_missing_version_is_told_and_not_taken_for_zero() {
+        assert_eq!(version(0), Err(Malformed("versionNumber")));
+        assert_eq!(version(1), Ok(Version::new(1)));
     }
 
     #[test]

@@ -42,6 +42,10 @@ impl Fault {
                 _,
             )
             | (_, Some(429)) => Self::Throttled(Box::new(error)),
+            // Credentials and clocks recover by themselves; a missing right does not.
+            (Some(code), Some(401 | 403)) if code.contains("Expired") || code.contains("Signature") => {
+                Self::Unknown(Box::new(error))
+            }
             (_, Some(401 | 403)) => Self::RoleRefused(Box::new(error)),
             (Some(_), Some(400..=499)) => Self::Invalid(message),
             // Without an answer that names its error, nothing is known.
@@ -66,7 +70,8 @@ impl Fault {
             Self::NotFound(message) => ReadError::NotFound(message),
             Self::Throttled(source) => ReadError::Throttled { operation, source },
             Self::RoleRefused(source) | Self::Unknown(source) => ReadError::Unavailable { operation, source },
-            Self::InvalidState(problem) | Self::VersionConflict(problem) | Self::Invalid(problem) => {
+            Self::Invalid(message) => ReadError::Invalid(message),
+            Self::InvalidState(problem) | Self::VersionConflict(problem) => {
                 ReadError::Unreadable { operation, problem }
             }
         }
@@ -78,5 +83,70 @@ impl Fault {
             Self::Invalid(message) if token.is_some() => ReadError::InvalidToken(message.into()),
             other => other.read(operation),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_iot::config::http::HttpResponse;
+    use aws_sdk_iot::error::{ConnectorError, ErrorMetadata};
+    use aws_sdk_iot::operation::delete_job_execution::DeleteJobExecutionError as Error;
+
+    use super::*;
+
+    fn answered(code: &str, status: u16) -> Fault {
+        let error = Error::generic(ErrorMetadata::builder().code(code).message("m").build());
+        let response = HttpResponse::new(status.try_into().unwrap(), "".into());
+        Fault::of(SdkError::service_error(error, response))
+    }
+
+    fn kind(fault: Fault) -> &'static str {
+        match fault {
+            Fault::NotFound(_) => "not found",
+            Fault::InvalidState(_) => "invalid state",
+            Fault::VersionConflict(_) => "version conflict",
+            Fault::Invalid(_) => "invalid",
+            Fault::Throttled(_) => "throttled",
+            Fault::RoleRefused(_) => "role refused",
+            Fault::Unknown(_) => "unknown",
+        }
+    }
+
+    #[test]
+    fn every_answer_of_aws_has_one_meaning() {
+        for (code, status, expected) in [
+            ("ResourceNotFoundException", 404, "not found"),
+            ("InvalidStateTransitionException", 409, "invalid state"),
+            ("VersionConflictException", 409, "version conflict"),
+            ("InvalidRequestException", 400, "invalid"),
+            ("ValidationException", 400, "invalid"),
+            ("ThrottlingException", 400, "throttled"),
+            ("TooManyRequestsException", 429, "throttled"),
+            ("LimitExceededException", 410, "throttled"),
+            ("Whatever", 429, "throttled"),
+            ("AccessDeniedException", 403, "role refused"),
+            ("UnrecognizedClientException", 403, "role refused"),
+            ("ExpiredTokenException", 403, "unknown"),
+            ("InvalidSignatureException", 403, "unknown"),
+            ("ServiceUnavailableException", 503, "unknown"),
+            ("InternalFailureException", 500, "unknown"),
+        ] {
+            assert_eq!(kind(answered(code, status)), expected, "{code} {status}");
+        }
+    }
+
+    #[test]
+    fn without_an_answer_nothing_is_known() {
+        let lost: SdkError<Error> = SdkError::timeout_error("late");
+        assert_eq!(kind(Fault::of(lost)), "unknown");
+        let cut: SdkError<Error> = SdkError::dispatch_failure(ConnectorError::io("reset".into()));
+        assert_eq!(kind(Fault::of(cut)), "unknown");
+    }
+
+    #[test]
+    fn only_a_listing_with_a_token_blames_the_token() {
+        let invalid = || answered("InvalidRequestException", 400);
+        assert!(matches!(invalid().listing("ListJobs", Some("t")), ReadError::InvalidToken(_)));
+        assert!(matches!(invalid().listing("ListJobs", None), ReadError::Invalid(_)));
     }
 }

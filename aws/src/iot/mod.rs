@@ -42,19 +42,14 @@ pub struct IotOperator(IotReader);
 impl IotReader {
     /// A client of AWS IoT.
     pub fn new(config: &SdkConfig) -> Self {
-        Self {
-            client: Client::new(config),
-        }
+        Self { client: Client::new(config) }
     }
 
     async fn send_cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
-        let details = cancel.status_details.as_ref().map(|details| {
-            details
-                .pairs()
-                .iter()
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect()
-        });
+        let details = cancel
+            .status_details
+            .as_ref()
+            .map(|details| details.pairs().iter().map(|(key, value)| (key.clone(), value.clone())).collect());
         self.client
             .cancel_job_execution()
             .job_id(cancel.job_id.as_str())
@@ -75,11 +70,7 @@ impl IotReader {
             .job_id(delete.job_id().as_str())
             .thing_name(delete.thing_name().as_str())
             .execution_number(delete.execution_number().get())
-            .set_namespace_id(
-                delete
-                    .namespace_id()
-                    .map(|namespace| namespace.as_str().to_owned()),
-            )
+            .set_namespace_id(delete.namespace_id().map(|namespace| namespace.as_str().to_owned()))
             .send()
             .await
             .map(|_| ())
@@ -133,11 +124,7 @@ impl ReadJobs for IotReader {
                 .await
                 .map_err(|error| Fault::of(error).read(OPERATION))?;
             let pairs = page.tags.unwrap_or_default();
-            tags.extend(
-                pairs
-                    .into_iter()
-                    .map(|tag| (tag.key, tag.value.unwrap_or_default())),
-            );
+            tags.extend(pairs.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())));
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
                 return Ok(tags);
@@ -154,16 +141,8 @@ impl ReadJobs for IotReader {
             .send()
             .await
             .map_err(|error| Fault::of(error).listing("ListJobs", token))?;
-        let items = page
-            .jobs
-            .unwrap_or_default()
-            .into_iter()
-            .map(convert::job_summary)
-            .collect();
-        Ok(Page {
-            items,
-            next_token: page.next_token.filter(|token| !token.is_empty()),
-        })
+        let items = page.jobs.unwrap_or_default().into_iter().map(convert::job_summary).collect();
+        Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })
     }
 
     async fn list_executions(
@@ -184,18 +163,12 @@ impl ReadJobs for IotReader {
             .map_err(|error| Fault::of(error).listing("ListJobExecutionsForJob", token))?;
         let rows = page.execution_summaries.unwrap_or_default();
         let items = rows.into_iter().map(convert::row).collect();
-        Ok(Page {
-            items,
-            next_token: page.next_token.filter(|token| !token.is_empty()),
-        })
+        Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })
     }
 }
 
 fn unreadable(operation: &'static str, error: shared::execution::UnreadableRow) -> ReadError {
-    ReadError::Unreadable {
-        operation,
-        problem: error.to_string(),
-    }
+    ReadError::Unreadable { operation, problem: error.to_string() }
 }
 
 /// A client that reads as the reader does, and has rights besides.

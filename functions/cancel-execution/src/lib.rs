@@ -31,16 +31,8 @@ impl<I: ReadJobs + CancelExecutions> CancelExecution<I> {
     async fn cancel(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
         let request = call.request.cancel()?;
         let principal = principal(self.caller_identity, &call.identified)?;
-        let caller = Caller {
-            principal: &principal,
-            now,
-            request_id: &call.request_id,
-        };
-        let guard = Guard {
-            iot: &self.iot,
-            access: &self.access,
-            jobs: &self.jobs,
-        };
+        let caller = Caller { principal: &principal, now, request_id: &call.request_id };
+        let guard = Guard { iot: &self.iot, access: &self.access, jobs: &self.jobs };
         let answer = guard.cancel(&caller, &request).await?;
         Ok(ApiResponse::ok(200, &answer))
     }

@@ -35,16 +35,8 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions, B: ObjectStore> DeleteEx
     async fn delete(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
         let request = call.request.delete()?;
         let principal = principal(self.caller_identity, &call.identified)?;
-        let caller = Caller {
-            principal: &principal,
-            now,
-            request_id: &call.request_id,
-        };
-        let guard = Guard {
-            iot: &self.iot,
-            access: &self.access,
-            jobs: &self.jobs,
-        };
+        let caller = Caller { principal: &principal, now, request_id: &call.request_id };
+        let guard = Guard { iot: &self.iot, access: &self.access, jobs: &self.jobs };
         let answer = guard.delete(&self.bucket, &caller, &request).await?;
         Ok(ApiResponse::ok(200, &answer))
     }

@@ -17,14 +17,8 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Cause> {
-    let (bucket, queue_url, rate, dry_run_only) = Settings::read(|vars| {
-        (
-            vars.bucket(),
-            vars.queue_url(),
-            vars.calls_per_second(),
-            vars.dry_run(),
-        )
-    })?;
+    let (bucket, queue_url, rate, dry_run_only) =
+        Settings::read(|vars| (vars.bucket(), vars.queue_url(), vars.calls_per_second(), vars.dry_run()))?;
     let config = aws::sdk::config().await;
     let function = DeleteExpired {
         iot: aws::iot::IotDeleter::new(&config),
@@ -38,14 +32,7 @@ async fn serve() -> Result<(), Cause> {
     let function = &function;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| async move {
         let deadline = aws::clock::at(event.context.deadline)?;
-        function
-            .handle(
-                event.payload,
-                &event.context.request_id,
-                deadline,
-                aws::clock::now,
-            )
-            .await
+        function.handle(event.payload, &event.context.request_id, deadline, aws::clock::now).await
     }))
     .await
 }

@@ -37,9 +37,7 @@ impl<B: ObjectStore> ReadSweeps<B> {
             }
             "GET /sweeps/{sweepId}/report" => {
                 let sweep = self.one(&principal, call, now).await?;
-                let report = sweep::report(&self.bucket, &sweep.sweep_id)
-                    .await
-                    .map_err(failed)?;
+                let report = sweep::report(&self.bucket, &sweep.sweep_id).await.map_err(failed)?;
                 Ok(ApiResponse::ok(200, &report))
             }
             other => Err(ApiError::no_route(other)),
@@ -48,15 +46,16 @@ impl<B: ObjectStore> ReadSweeps<B> {
 
     async fn list(&self, principal: &Principal, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
         let wanted = call.request.list_sweeps()?;
-        let asked = wanted
-            .operation
-            .map_or(Operation::ALL.to_vec(), |operation| vec![operation]);
+        let asked = wanted.operation.map_or(Operation::ALL.to_vec(), |operation| vec![operation]);
         for operation in asked {
             self.allow(principal, operation, now)?;
         }
         let page = sweep::list(&self.bucket, &wanted).await.map_err(failed)?;
         let sweeps: Vec<_> = page.sweeps.iter().map(Sweep::view).collect();
         let mut body = json!({ "sweeps": sweeps });
+        if let (false, Some(body)) = (page.unreadable.is_empty(), body.as_object_mut()) {
+            body.insert("writtenByAnotherVersion".to_owned(), json!(page.unreadable));
+        }
         if let (Some(next), Some(body)) = (page.next, body.as_object_mut()) {
             body.insert("nextToken".to_owned(), json!(next));
         }
@@ -74,15 +73,11 @@ impl<B: ObjectStore> ReadSweeps<B> {
     }
 
     fn allow(&self, principal: &Principal, operation: Operation, now: Timestamp) -> Result<(), ApiError> {
-        match self
-            .access
-            .decide_sweep(principal, SweepAction::Read, operation, now)
-        {
+        match self.access.decide_sweep(principal, SweepAction::Read, operation, now) {
             Decision::Allow(_) => Ok(()),
-            Decision::Deny(refusal) => Err(ApiError::new(
-                ErrorCode::AccessDenied,
-                format!("ReadSweep: {refusal}"),
-            )),
+            Decision::Deny(refusal) => {
+                Err(ApiError::new(ErrorCode::AccessDenied, format!("ReadSweep: {refusal}")))
+            }
         }
     }
 }

@@ -16,11 +16,8 @@ async fn main() -> ExitCode {
 
 async fn serve() -> Result<(), Cause> {
     let (caller_identity, bucket) = Settings::read(|vars| (vars.caller_identity(), vars.bucket()))?;
-    let function = ReadSweeps {
-        bucket: aws::bucket::open(&bucket)?,
-        access: AccessPolicy::shipped()?,
-        caller_identity,
-    };
+    let function =
+        ReadSweeps { bucket: aws::bucket::open(&bucket)?, access: AccessPolicy::shipped()?, caller_identity };
     let function = &function;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| async move {
         Ok::<_, Cause>(function.handle(event.payload, aws::clock::now()).await)

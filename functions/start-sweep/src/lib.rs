@@ -41,11 +41,7 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
     }
 
     fn starter(&self) -> Starter<'_, Q> {
-        Starter {
-            bucket: &self.bucket,
-            queue: &self.queue,
-            dry_run_only: self.dry_run_only,
-        }
+        Starter { bucket: &self.bucket, queue: &self.queue, dry_run_only: self.dry_run_only }
     }
 
     async fn called(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
@@ -53,18 +49,10 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
         let principal = principal(self.caller_identity, &call.identified)?;
         // The same reading of an absent dryRun as the start itself has.
         let dry_run = self.dry_run_only || request.dry_run.unwrap_or(false);
-        let action = SweepAction::Start {
-            dry_run,
-            releases_plan: request.release_plan.is_some(),
-        };
-        if let Decision::Deny(refusal) = self
-            .access
-            .decide_sweep(&principal, action, request.operation, now)
+        let action = SweepAction::Start { dry_run, releases_plan: request.release_plan.is_some() };
+        if let Decision::Deny(refusal) = self.access.decide_sweep(&principal, action, request.operation, now)
         {
-            return Err(ApiError::new(
-                ErrorCode::AccessDenied,
-                format!("StartSweep: {refusal}"),
-            ));
+            return Err(ApiError::new(ErrorCode::AccessDenied, format!("StartSweep: {refusal}")));
         }
         let trigger = Trigger {
             operation: request.operation,
@@ -74,16 +62,12 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
             now,
             id: call.request_id,
         };
-        let sweep = self
-            .starter()
-            .start(&trigger, now)
-            .await
-            .map_err(|error| match error {
-                StartError::Invalid(message) => ApiError::new(ErrorCode::InvalidRequest, message),
-                error @ (StartError::Store(_) | StartError::Queue(_)) => {
-                    ApiError::unavailable("the sweep could not be started; try again", error)
-                }
-            })?;
+        let sweep = self.starter().start(&trigger, now).await.map_err(|error| match error {
+            StartError::Invalid(message) => ApiError::new(ErrorCode::InvalidRequest, message),
+            error @ (StartError::Store(_) | StartError::Queue(_)) => {
+                ApiError::unavailable("the sweep could not be started; try again", error)
+            }
+        })?;
         Ok(ApiResponse::ok(202, &sweep.view()))
     }
 }
@@ -91,10 +75,7 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
 /// What a schedule asks for. Its name ends in the operation: `STACK-delete-expired`.
 fn scheduled(event: &Value) -> Result<Trigger, Cause> {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
-    let schedule = event
-        .get("resources")
-        .and_then(|resources| resources.get(0))
-        .and_then(Value::as_str);
+    let schedule = event.get("resources").and_then(|resources| resources.get(0)).and_then(Value::as_str);
     let (Some("aws.scheduler"), Some(schedule), Some(id)) = (text("source"), schedule, text("id")) else {
         return Err("the event is neither a call of the API nor one of EventBridge Scheduler".into());
     };
@@ -107,16 +88,7 @@ fn scheduled(event: &Value) -> Result<Trigger, Cause> {
             )
         })?;
     let time = text("time").ok_or("the schedule's event has no time")?;
-    let now = time
-        .parse()
-        .map_err(|error| format!("the schedule's time `{time}` is no time: {error}"))?;
+    let now = time.parse().map_err(|error| format!("the schedule's time `{time}` is no time: {error}"))?;
     let requested_by = format!("schedule {schedule}");
-    Ok(Trigger {
-        operation,
-        dry_run: None,
-        release_plan: None,
-        requested_by,
-        now,
-        id: id.to_owned(),
-    })
+    Ok(Trigger { operation, dry_run: None, release_plan: None, requested_by, now, id: id.to_owned() })
 }

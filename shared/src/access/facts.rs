@@ -29,7 +29,7 @@ pub struct Terms {
     pub pinned: bool,
     /// Whether to decide and report only.
     pub dry_run: bool,
-    /// Whether the record is in the archive, or in a plan: will be before the call.
+    /// Whether the call is made only once its record is in the archive.
     pub archived: bool,
     /// Whether a retention rule says that it is due.
     pub past_retention: bool,
@@ -79,14 +79,9 @@ impl Principal {
         match self {
             Self::Sweeper(_) => Ok(Vec::new()),
             Self::User(user) => {
-                let groups: Vec<_> = user
-                    .groups
-                    .iter()
-                    .map(|group| uid("Group", group))
-                    .collect::<Result<_, _>>()?;
-                let attributes = [("account".to_owned(), text(&user.account))]
-                    .into_iter()
-                    .collect();
+                let groups: Vec<_> =
+                    user.groups.iter().map(|group| uid("Group", group)).collect::<Result<_, _>>()?;
+                let attributes = [("account".to_owned(), text(&user.account))].into_iter().collect();
                 let entity = Entity::new(self.uid()?, attributes, groups.iter().cloned().collect())
                     .map_err(FactsError::new)?;
                 Ok(groups.into_iter().map(Entity::with_uid).chain([entity]).collect())
@@ -105,10 +100,7 @@ impl Principal {
 impl ExecutionFacts<'_> {
     pub(super) fn uid(&self) -> Result<EntityUid, FactsError> {
         let Self { job_id, row, .. } = self;
-        uid(
-            "JobExecution",
-            &format!("{job_id}/{}/{}", row.thing_name, row.execution_number),
-        )
+        uid("JobExecution", &format!("{job_id}/{}/{}", row.thing_name, row.execution_number))
     }
 
     pub(super) fn entity(&self) -> Result<Entity, FactsError> {
@@ -116,26 +108,15 @@ impl ExecutionFacts<'_> {
         let attributes = [
             ("jobId", text(job_id.as_str())),
             ("thingName", text(row.thing_name.as_str())),
-            (
-                "executionNumber",
-                RestrictedExpression::new_long(row.execution_number.get()),
-            ),
+            ("executionNumber", RestrictedExpression::new_long(row.execution_number.get())),
             ("status", member("Status", row.status.as_str())?),
             ("queuedAt", datetime(row.queued_at)),
             ("lastUpdatedAt", datetime(row.last_updated_at)),
-            (
-                "jobNamespaced",
-                RestrictedExpression::new_bool(job.job.namespace_id.is_some()),
-            ),
+            ("jobNamespaced", RestrictedExpression::new_bool(job.job.namespace_id.is_some())),
             ("jobRetries", RestrictedExpression::new_bool(job.job.retries)),
-            (
-                "jobContinuous",
-                RestrictedExpression::new_bool(job.job.continuous),
-            ),
+            ("jobContinuous", RestrictedExpression::new_bool(job.job.continuous)),
         ];
-        let attributes = attributes
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value));
+        let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
         let tags = job.tags.iter().map(|(key, value)| (key.clone(), text(value)));
         Entity::new_with_tags(self.uid()?, attributes, [], tags).map_err(FactsError::new)
     }
@@ -144,18 +125,12 @@ impl ExecutionFacts<'_> {
 impl Terms {
     pub(super) fn context(&self, principal: &Principal) -> Result<Context, FactsError> {
         let pairs = [
-            (
-                "force",
-                RestrictedExpression::new_bool(self.force == Force::EvenInProgress),
-            ),
+            ("force", RestrictedExpression::new_bool(self.force == Force::EvenInProgress)),
             ("hasExpectedVersion", RestrictedExpression::new_bool(self.pinned)),
             ("dryRun", RestrictedExpression::new_bool(self.dry_run)),
             ("source", member("Source", principal.source())?),
             ("archived", RestrictedExpression::new_bool(self.archived)),
-            (
-                "pastRetention",
-                RestrictedExpression::new_bool(self.past_retention),
-            ),
+            ("pastRetention", RestrictedExpression::new_bool(self.past_retention)),
             ("now", datetime(self.now)),
         ];
         context(pairs)
@@ -178,10 +153,7 @@ impl SweepAction {
 
     pub(super) fn context(self, now: Timestamp) -> Result<Context, FactsError> {
         match self {
-            Self::Start {
-                dry_run,
-                releases_plan,
-            } => context([
+            Self::Start { dry_run, releases_plan } => context([
                 ("dryRun", RestrictedExpression::new_bool(dry_run)),
                 ("releasesPlan", RestrictedExpression::new_bool(releases_plan)),
                 ("now", datetime(now)),

@@ -117,11 +117,9 @@ impl Refusal {
     /// The deciding policies' ids, or the code where no policy decided.
     pub fn reason_key(&self) -> String {
         match self {
-            Self::Forbidden(policies) => policies
-                .iter()
-                .map(|policy| policy.id.as_str())
-                .collect::<Vec<_>>()
-                .join("+"),
+            Self::Forbidden(policies) => {
+                policies.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>().join("+")
+            }
             Self::NoPermit | Self::EvaluationError(_) => self.code().to_owned(),
         }
     }

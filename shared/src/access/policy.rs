@@ -50,19 +50,11 @@ impl AccessPolicy {
 
         let found = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
         let errors = found.validation_errors().map(|error| problem(file, text, error));
-        let warnings = found
-            .validation_warnings()
-            .map(|warning| problem(file, text, warning));
+        let warnings = found.validation_warnings().map(|warning| problem(file, text, warning));
         Problems::none_or(errors.chain(warnings).collect())?;
 
         let digest = digest::of([SHIPPED_SCHEMA, text]);
-        Ok(Self {
-            policies,
-            reasons,
-            schema,
-            authorizer: Authorizer::new(),
-            digest,
-        })
+        Ok(Self { policies, reasons, schema, authorizer: Authorizer::new(), digest })
     }
 
     /// What tells one policy set from another, in every answer and audit record.
@@ -94,15 +86,7 @@ impl AccessPolicy {
         operation: Operation,
         now: Timestamp,
     ) -> Decision {
-        let ask = || {
-            self.ask(
-                principal,
-                action.uid()?,
-                sweep_uid(operation)?,
-                None,
-                action.context(now)?,
-            )
-        };
+        let ask = || self.ask(principal, action.uid()?, sweep_uid(operation)?, None, action.context(now)?);
         ask().unwrap_or_else(refuse)
     }
 
@@ -120,19 +104,11 @@ impl AccessPolicy {
             .map_err(FactsError::new)?;
         let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
 
-        let errors: Vec<_> = response
-            .diagnostics()
-            .errors()
-            .map(AuthorizationError::to_string)
-            .collect();
+        let errors: Vec<_> = response.diagnostics().errors().map(AuthorizationError::to_string).collect();
         if !errors.is_empty() {
             return Ok(Decision::Deny(Refusal::EvaluationError(errors)));
         }
-        let mut deciding: Vec<_> = response
-            .diagnostics()
-            .reason()
-            .map(|id| self.deciding(id))
-            .collect();
+        let mut deciding: Vec<_> = response.diagnostics().reason().map(|id| self.deciding(id)).collect();
         deciding.sort();
         Ok(match response.decision() {
             CedarDecision::Allow => Decision::Allow(deciding),
@@ -143,10 +119,7 @@ impl AccessPolicy {
 
     fn deciding(&self, id: &PolicyId) -> DecidingPolicy {
         let reason = self.reasons.get(id).cloned().unwrap_or_default();
-        DecidingPolicy {
-            id: id.to_string(),
-            reason,
-        }
+        DecidingPolicy { id: id.to_string(), reason }
     }
 }
 
@@ -165,29 +138,16 @@ fn named(
     let mut problems = Vec::new();
     if parsed.templates().next().is_some() {
         let message = "has a template with a slot; write the principal and resource out".to_owned();
-        problems.push(Problem {
-            file: file.to_owned(),
-            line: None,
-            message,
-        });
+        problems.push(Problem { file: file.to_owned(), line: None, message });
     }
     let mut from = 0;
     for policy in in_order(parsed) {
         let source = policy.to_string();
         let source = source.trim();
-        let found = text
-            .get(from..)
-            .and_then(|rest| rest.find(source))
-            .map(|place| from + place);
+        let found = text.get(from..).and_then(|rest| rest.find(source)).map(|place| from + place);
         let line = found.map(|offset| line_of(text, offset));
         from = found.map_or(from, |offset| offset + source.len());
-        let mut report = |message: String| {
-            problems.push(Problem {
-                file: file.to_owned(),
-                line,
-                message,
-            })
-        };
+        let mut report = |message: String| problems.push(Problem { file: file.to_owned(), line, message });
         let given = |key| policy.annotation(key).filter(|value| !value.trim().is_empty());
         let (Some(id), Some(reason)) = (given("id"), given("reason")) else {
             report("a policy needs @id(\"...\") and @reason(\"...\"), both with a text".to_owned());
@@ -195,9 +155,7 @@ fn named(
         };
         let id = PolicyId::new(id);
         if policies.add(policy.new_id(id.clone())).is_err() {
-            report(format!(
-                "@id(\"{id}\") is used twice; give each policy an id of its own"
-            ));
+            report(format!("@id(\"{id}\") is used twice; give each policy an id of its own"));
         }
         reasons.insert(id, reason.to_owned());
     }
@@ -209,9 +167,7 @@ fn named(
 fn in_order(parsed: &PolicySet) -> Vec<&Policy> {
     let number = |policy: &&Policy| {
         let id: &str = policy.id().as_ref();
-        id.trim_start_matches("policy")
-            .parse::<usize>()
-            .unwrap_or(usize::MAX)
+        id.trim_start_matches("policy").parse::<usize>().unwrap_or(usize::MAX)
     };
     let mut policies: Vec<_> = parsed.policies().collect();
     policies.sort_by_key(number);
@@ -225,9 +181,5 @@ fn problem<E: Diagnostic>(file: &str, text: &str, error: &E) -> Problem {
     if let Some(help) = error.help() {
         message = format!("{message} ({help})");
     }
-    Problem {
-        file: file.to_owned(),
-        line,
-        message,
-    }
+    Problem { file: file.to_owned(), line, message }
 }

@@ -60,8 +60,13 @@ impl Members {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
-        serde_json::from_slice(body)
-            .map_err(|error| Violation::new("body", format!("must be one JSON object in UTF-8: {error}")))
+        let broken = |error: serde_json::Error| {
+            // What a reader expected and found may be long and is the client's own: cut it.
+            Violation::new("body", format!("must be one JSON object in UTF-8: {}", cut(&error.to_string())))
+        };
+        // First as a plain value, whose reading bounds the depth for everything after it.
+        serde_json::from_slice::<Value>(body).map_err(broken)?;
+        serde_json::from_slice(body).map_err(broken)
     }
 
     /// Takes a member out; `null` counts as absent, as in every AWS API.
@@ -138,6 +143,10 @@ impl Members {
 
 pub(super) fn report<T>(parsed: Result<T, Violation>, violations: &mut Vec<Violation>) -> Option<T> {
     parsed.map_err(|violation| violations.push(violation)).ok()
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 fn wrong_type(member: &'static str, wanted: &str, value: &Value) -> Violation {

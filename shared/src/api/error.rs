@@ -60,6 +60,9 @@ impl ErrorCode {
     }
 }
 
+/// How many mistakes are told one by one.
+const MOST_TOLD: usize = 20;
+
 /// What the client is told, and what the log is told besides.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {message}", .code.as_str())]
@@ -76,27 +79,22 @@ pub struct ApiError {
 impl ApiError {
     /// An error without a hidden cause.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            cause: None,
-        }
+        Self { code, message: message.into(), cause: None }
     }
 
     /// Something underneath is not available.
     pub fn unavailable(message: impl Into<String>, cause: impl Into<Cause>) -> Self {
-        Self {
-            code: ErrorCode::ServiceUnavailable,
-            message: message.into(),
-            cause: Some(cause.into()),
-        }
+        Self { code: ErrorCode::ServiceUnavailable, message: message.into(), cause: Some(cause.into()) }
     }
 }
 
 impl From<Vec<Violation>> for ApiError {
     fn from(violations: Vec<Violation>) -> Self {
-        let told: Vec<_> = violations.iter().map(Violation::to_string).collect();
+        let mut told: Vec<_> = violations.iter().take(MOST_TOLD).map(Violation::to_string).collect();
         let count = violations.len();
+        if count > MOST_TOLD {
+            told.push(format!("and {} more", count - MOST_TOLD));
+        }
         let noun = if count == 1 { "error" } else { "errors" };
         let message = format!("{count} validation {noun} detected: {}", told.join("; "));
         Self::new(ErrorCode::InvalidRequest, message)

@@ -27,11 +27,7 @@ impl ApiResponse {
     /// A success.
     pub fn ok(status: u16, body: &impl Serialize) -> Self {
         match serde_json::to_value(body) {
-            Ok(body) => Self {
-                status,
-                error_type: None,
-                body,
-            },
+            Ok(body) => Self { status, error_type: None, body },
             Err(error) => ApiError::unavailable("the answer could not be written", error).into(),
         }
     }
@@ -39,11 +35,9 @@ impl ApiResponse {
 
 impl From<ApiError> for ApiResponse {
     fn from(error: ApiError) -> Self {
-        let body = serde_json::json!({ "message": error.message });
-        Self {
-            status: error.code.http_status(),
-            error_type: Some(error.code.as_str()),
-            body,
-        }
+        // Clients look for the name in the header, and where a gateway kept that, in the body.
+        let name = error.code.as_str();
+        let body = serde_json::json!({ "__type": name, "message": error.message });
+        Self { status: error.code.http_status(), error_type: Some(name), body }
     }
 }

@@ -1,7 +1,7 @@
 //! Who calls: only what the authorizer verified, never a header or a body.
 
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{ApiError, ErrorCode};
 use crate::access::{Principal, User};
@@ -62,52 +62,31 @@ pub fn principal(source: CallerIdentity, identified: &Identified) -> Result<Prin
 /// `arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION` has its role.
 fn from_arn(arn: &str, api_account: &str) -> Option<User> {
     let mut parts = arn.splitn(6, ':');
-    let ("arn", _, service, "", account, resource) = (
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-    ) else {
+    let ("arn", _, service, "", account, resource) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?)
+    else {
         return None;
     };
     let mut groups = Vec::new();
     match (service, resource.split('/').collect::<Vec<_>>().as_slice()) {
         ("sts", ["assumed-role", role, _session]) => {
             // A role of that name in another account is somebody else's.
-            let group = if account == api_account {
-                (*role).to_owned()
-            } else {
-                format!("{account}/{role}")
-            };
+            let group = if account == api_account { (*role).to_owned() } else { format!("{account}/{role}") };
             groups.push(group);
         }
         ("iam", ["root"] | ["user", ..]) | ("sts", ["federated-user", _]) => {}
         _ => return None,
     }
-    Some(User {
-        id: arn.to_owned(),
-        account: account.to_owned(),
-        groups,
-    })
+    Some(User { id: arn.to_owned(), account: account.to_owned(), groups })
 }
 
 fn from_claims(claims: &HashMap<String, Value>) -> Option<User> {
-    let text = |name| {
-        claims
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-    };
+    let text = |name| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let id = format!("{}#{}", text("iss")?, text("sub")?);
-    let groups = match claims.get("cognito:groups").or_else(|| claims.get("groups")) {
-        Some(Value::Array(groups)) => groups
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
-        // API Gateway flattens a list to "a,b" or "[a b]".
+    let groups: Vec<String> = match claims.get("cognito:groups").or_else(|| claims.get("groups")) {
+        Some(Value::Array(groups)) => groups.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        // API Gateway flattens a list to "a,b" or "[a b]": a group's name must not have either
+        // separator, or its parts would pass for groups.
         Some(Value::String(groups)) => groups
             .trim_start_matches('[')
             .trim_end_matches(']')
@@ -117,11 +96,8 @@ fn from_claims(claims: &HashMap<String, Value>) -> Option<User> {
             .collect(),
         _ => Vec::new(),
     };
-    Some(User {
-        id,
-        account: String::new(),
-        groups,
-    })
+    let groups = BTreeSet::<String>::from_iter(groups).into_iter().collect();
+    Some(User { id, account: String::new(), groups })
 }
 
 #[cfg(test)]
@@ -145,30 +121,18 @@ mod tests {
     #[test]
     fn a_role_of_another_account_is_another_group() {
         let role = "arn:aws:sts::999999999999:assumed-role/jobwarden-force/mallory";
-        assert_eq!(
-            groups(role),
-            Some(vec!["999999999999/jobwarden-force".to_owned()])
-        );
+        assert_eq!(groups(role), Some(vec!["999999999999/jobwarden-force".to_owned()]));
     }
 
     #[test]
     fn a_user_whose_name_looks_like_a_role_has_no_group() {
-        assert_eq!(
-            groups("arn:aws:iam::123456789012:user/assumed-role/jobwarden-force/x"),
-            Some(vec![])
-        );
+        assert_eq!(groups("arn:aws:iam::123456789012:user/assumed-role/jobwarden-force/x"), Some(vec![]));
         assert_eq!(groups("arn:aws:iam::123456789012:root"), Some(vec![]));
     }
 
     #[test]
     fn what_is_no_arn_of_a_caller_is_nobody() {
-        for bad in [
-            "",
-            "arn",
-            "jobwarden-force",
-            "arn:aws:sts::1:assumed-role/x",
-            "arn:aws:iam::1:role/x",
-        ] {
+        for bad in ["", "arn", "jobwarden-force", "arn:aws:sts::1:assumed-role/x", "arn:aws:iam::1:role/x"] {
             assert_eq!(groups(bad), None, "{bad}");
         }
     }
@@ -176,10 +140,8 @@ mod tests {
     #[test]
     fn claims_count_only_where_they_are_configured() {
         let claims = json!({"iss": "https://idp", "sub": "7", "cognito:groups": "a,b"});
-        let identified = Identified {
-            claims: serde_json::from_value(claims).unwrap(),
-            ..Identified::default()
-        };
+        let identified =
+            Identified { claims: serde_json::from_value(claims).unwrap(), ..Identified::default() };
         assert!(principal(CallerIdentity::Iam, &identified).is_err());
         let Principal::User(user) = principal(CallerIdentity::Claims, &identified).unwrap() else {
             panic!("not a user")

@@ -67,14 +67,7 @@ impl ApiRequest {
         match (job_id, thing_name) {
             (Some(job_id), Some(thing_name)) if violations.is_empty() => {
                 let force = force_of(force);
-                Ok(CancelRequest {
-                    job_id,
-                    thing_name,
-                    force,
-                    expected_version,
-                    status_details,
-                    dry_run,
-                })
+                Ok(CancelRequest { job_id, thing_name, force, expected_version, status_details, dry_run })
             }
             _ => Err(violations.into()),
         }
@@ -97,14 +90,7 @@ impl ApiRequest {
         match (job_id, thing_name, number) {
             (Some(job_id), Some(thing_name), Some(execution_number)) if violations.is_empty() => {
                 let force = force_of(force);
-                Ok(DeleteRequest {
-                    job_id,
-                    thing_name,
-                    execution_number,
-                    force,
-                    namespace_id,
-                    dry_run,
-                })
+                Ok(DeleteRequest { job_id, thing_name, execution_number, force, namespace_id, dry_run })
             }
             _ => Err(violations.into()),
         }
@@ -125,10 +111,8 @@ impl ApiRequest {
             Some(name) => report(operation(&name), &mut violations),
             None => {
                 if violations.len() == known {
-                    violations.push(Violation::new(
-                        "operation",
-                        "is required: delete-expired or cancel-stale",
-                    ));
+                    violations
+                        .push(Violation::new("operation", "is required: delete-expired or cancel-stale"));
                 }
                 None
             }
@@ -139,11 +123,7 @@ impl ApiRequest {
             .and_then(|digest| report(plan_digest(digest), &mut violations));
         members.refuse_rest("operation, dryRun, releasePlan", &mut violations);
         match operation {
-            Some(operation) if violations.is_empty() => Ok(StartRequest {
-                operation,
-                dry_run,
-                release_plan,
-            }),
+            Some(operation) if violations.is_empty() => Ok(StartRequest { operation, dry_run, release_plan }),
             _ => Err(violations.into()),
         }
     }
@@ -155,18 +135,12 @@ impl ApiRequest {
     pub fn list_sweeps(mut self) -> Result<ListSweeps, ApiError> {
         let mut violations = Vec::new();
         let operation = self.query("operation", operation, &mut violations);
-        let max_results = self
-            .query("maxResults", max_results, &mut violations)
-            .unwrap_or(25);
+        let max_results = self.query("maxResults", max_results, &mut violations).unwrap_or(25);
         let after = self.query("nextToken", SweepId::parse, &mut violations);
         self.refuse_rest_of_query("operation, maxResults, nextToken", &mut violations);
         self.refuse_body("GET /sweeps", &mut violations);
         if violations.is_empty() {
-            Ok(ListSweeps {
-                operation,
-                max_results,
-                after,
-            })
+            Ok(ListSweeps { operation, max_results, after })
         } else {
             Err(violations.into())
         }
@@ -220,10 +194,7 @@ impl ApiRequest {
         let parse = |value: &str| match value {
             "true" => Ok(true),
             "false" => Ok(false),
-            other => Err(Violation::new(
-                name,
-                format!("{} must be true or false", quoted(other)),
-            )),
+            other => Err(Violation::new(name, format!("{} must be true or false", quoted(other)))),
         };
         self.query(name, parse, violations).unwrap_or(false)
     }
@@ -245,19 +216,12 @@ impl ApiRequest {
 }
 
 fn force_of(force: bool) -> Force {
-    if force {
-        Force::EvenInProgress
-    } else {
-        Force::Never
-    }
+    if force { Force::EvenInProgress } else { Force::Never }
 }
 
 fn operation(name: &str) -> Result<Operation, Violation> {
     Operation::parse(name).ok_or_else(|| {
-        Violation::new(
-            "operation",
-            format!("{} must be delete-expired or cancel-stale", quoted(name)),
-        )
+        Violation::new("operation", format!("{} must be delete-expired or cancel-stale", quoted(name)))
     })
 }
 
@@ -270,17 +234,11 @@ fn max_results(value: &str) -> Result<usize, Violation> {
 }
 
 fn plan_digest(digest: String) -> Result<String, Violation> {
-    let legal = digest.len() == 64
-        && digest
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let legal = digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if legal {
         return Ok(digest);
     }
-    let problem = format!(
-        "{} must be the planDigest of a stopped sweep's report",
-        quoted(&digest)
-    );
+    let problem = format!("{} must be the planDigest of a stopped sweep's report", quoted(&digest));
     Err(Violation::new("releasePlan", problem))
 }
 
@@ -293,10 +251,7 @@ impl From<Violation> for ApiError {
 impl ApiError {
     /// There is no such route; only a gateway set up wrongly sends one.
     pub fn no_route(resource: &str) -> Self {
-        Self::new(
-            ErrorCode::InvalidRequest,
-            format!("{} is no route of this function", quoted(resource)),
-        )
+        Self::new(ErrorCode::InvalidRequest, format!("{} is no route of this function", quoted(resource)))
     }
 }
 
@@ -305,25 +260,11 @@ mod tests {
     use super::*;
 
     fn request(query: &[(&str, &str)], body: &str) -> ApiRequest {
-        let mut request = ApiRequest {
-            body: body.as_bytes().to_vec(),
-            ..ApiRequest::default()
-        };
-        let path = [
-            ("thingName", "pump%3A7"),
-            ("jobId", "fw-1"),
-            ("executionNumber", "3"),
-        ];
-        request.path = path
-            .into_iter()
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .collect();
+        let mut request = ApiRequest { body: body.as_bytes().to_vec(), ..ApiRequest::default() };
+        let path = [("thingName", "pump%3A7"), ("jobId", "fw-1"), ("executionNumber", "3")];
+        request.path = path.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         for (name, value) in query {
-            request
-                .query
-                .entry((*name).to_owned())
-                .or_default()
-                .push((*value).to_owned());
+            request.query.entry((*name).to_owned()).or_default().push((*value).to_owned());
         }
         request
     }
@@ -337,9 +278,7 @@ mod tests {
     #[test]
     fn a_full_cancel_is_read() {
         let body = r#"{"expectedVersion": 7, "statusDetails": {"step": "x"}}"#;
-        let cancel = request(&[("force", "true"), ("dryRun", "false")], body)
-            .cancel()
-            .unwrap();
+        let cancel = request(&[("force", "true"), ("dryRun", "false")], body).cancel().unwrap();
         assert_eq!(cancel.thing_name.as_str(), "pump:7");
         assert_eq!(cancel.force, Force::EvenInProgress);
         assert_eq!(cancel.expected_version.unwrap().get(), 7);
@@ -356,12 +295,7 @@ mod tests {
 
     #[test]
     fn an_empty_body_and_null_members_ask_for_nothing() {
-        for body in [
-            "",
-            "  ",
-            "{}",
-            r#"{"expectedVersion": null, "statusDetails": null}"#,
-        ] {
+        for body in ["", "  ", "{}", r#"{"expectedVersion": null, "statusDetails": null}"#] {
             let cancel = request(&[], body).cancel().unwrap();
             assert_eq!((cancel.expected_version, cancel.status_details), (None, None));
         }
@@ -369,10 +303,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let mut bad = request(
-            &[("force", "yes"), ("colour", "red")],
-            r#"{"expectedVersion": "1", "x": 2}"#,
-        );
+        let mut bad = request(&[("force", "yes"), ("colour", "red")], r#"{"expectedVersion": "1", "x": 2}"#);
         bad.path.insert("jobId".into(), "a b".into());
         let message = bad.cancel().unwrap_err().message;
         for expected in [
@@ -397,48 +328,29 @@ mod tests {
 
     #[test]
     fn bodies_that_are_no_object_are_refused() {
-        for body in [
-            "[]",
-            "1",
-            "nonsense",
-            "{",
-            "\"{}\"",
-            "{}{}",
-            "{\"a\":",
-            "\u{feff}{}",
-        ] {
-            assert!(
-                refused(&[], body).contains("body: must be one JSON object"),
-                "{body}"
-            );
+        for body in ["[]", "1", "nonsense", "{", "\"{}\"", "{}{}", "{\"a\":", "\u{feff}{}"] {
+            assert!(refused(&[], body).contains("body: must be one JSON object"), "{body}");
         }
         let deep = format!("{{\"statusDetails\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
         assert!(refused(&[], &deep).contains("body: "));
+        let deep = format!("{}1{}", "{\"a\":".repeat(10_900), "}".repeat(10_900));
+        assert!(refused(&[], &deep).contains("recursion limit"));
+        let long = refused(&[], &format!("\"{}\"", "x".repeat(60_000)));
+        assert!(long.len() < 500, "{}", long.len());
+        let many: Vec<_> = (0..5_000).map(|n| format!("\"m{n}\":1")).collect();
+        let many = refused(&[], &format!("{{{}}}", many.join(",")));
+        assert!(
+            many.contains("5000 validation errors") && many.contains("and 4980 more") && many.len() < 3000
+        );
         assert!(refused(&[], &" ".repeat(70_000)).contains("at most 65536"));
         let mut invalid = request(&[], "");
         invalid.body = vec![b'{', 0xff, b'}'];
-        assert!(
-            invalid
-                .cancel()
-                .unwrap_err()
-                .message
-                .contains("body: must be one JSON object in UTF-8")
-        );
+        assert!(invalid.cancel().unwrap_err().message.contains("body: must be one JSON object in UTF-8"));
     }
 
     #[test]
     fn versions_outside_64_bits_or_below_one_are_refused() {
-        for version in [
-            "0",
-            "-1",
-            "1.0",
-            "1e3",
-            "9223372036854775808",
-            "1e999",
-            "true",
-            "[]",
-            "{}",
-        ] {
+        for version in ["0", "-1", "1.0", "1e3", "9223372036854775808", "1e999", "true", "[]", "{}"] {
             let message = refused(&[], &format!("{{\"expectedVersion\":{version}}}"));
             assert!(
                 message.contains("expectedVersion") || message.contains("number out of range"),
@@ -451,10 +363,7 @@ mod tests {
     fn a_delete_takes_no_body() {
         assert!(request(&[], "{}").delete().is_ok());
         let message = request(&[], "{\"force\":true}").delete().unwrap_err().message;
-        assert!(
-            message.contains("body: DeleteJobExecution takes no body"),
-            "{message}"
-        );
+        assert!(message.contains("body: DeleteJobExecution takes no body"), "{message}");
     }
 
     #[test]
@@ -465,12 +374,7 @@ mod tests {
         assert!(message(r#"{"operation":1}"#).contains("operation: must be a text"));
         assert!(message(r#"{"operation":"cancel-stale","dryRun":"no"}"#).contains("dryRun"));
         assert!(message(r#"{"operation":"cancel-stale","releasePlan":"x"}"#).contains("releasePlan"));
-        let start = request(&[], r#"{"operation":"cancel-stale","dryRun":false}"#)
-            .start_sweep()
-            .unwrap();
-        assert_eq!(
-            (start.operation, start.dry_run),
-            (Operation::CancelStale, Some(false))
-        );
+        let start = request(&[], r#"{"operation":"cancel-stale","dryRun":false}"#).start_sweep().unwrap();
+        assert_eq!((start.operation, start.dry_run), (Operation::CancelStale, Some(false)));
     }
 }

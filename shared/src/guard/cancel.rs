@@ -1,6 +1,6 @@
 //! The guarded CancelJobExecution.
 
-use super::settle::{CancelEffect, after_cancel, after_unknown_cancel};
+use super::settle::{CancelEffect, after_cancel};
 use super::{Answer, Caller, Guard, GuardError, Permission, TRIES};
 use crate::access::{ExecutionAction, Terms};
 use crate::execution::{Execution, Status};
@@ -29,8 +29,8 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
     /// version that was decided on and no other.
     ///
     /// # Errors
-    /// As [`GuardError`] tells. Of all of them only [`GuardError::Unavailable`] leaves open
-    /// whether something happened, and says so.
+    /// As [`GuardError`] tells. Only [`GuardError::Unavailable`] leaves open whether something
+    /// happened, and its message says so.
     pub async fn cancel(&self, caller: &Caller<'_>, request: &CancelRequest) -> Result<Answer, GuardError> {
         let terms = Terms {
             force: request.force,
@@ -56,10 +56,7 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
             if request.dry_run {
                 return Ok(answer("wouldCancel", false, execution));
             }
-            match self
-                .cancel_pinned(&execution, request.force, request.status_details.clone())
-                .await
-            {
+            match self.cancel_pinned(&execution, request.force, request.status_details.clone()).await {
                 Ok(seen) => return Ok(answer("canceled", seen.is_some(), execution)),
                 // Our own pin: the execution moved on between reading and acting.
                 Err(GuardError::VersionConflict(_)) if request.expected_version.is_none() => {}
@@ -102,16 +99,16 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
                     Err(GuardError::InvalidState(message))
                 }
             },
-            Err(MutationError::Unknown(source)) => {
-                match after_unknown_cancel(self.iot, execution, execution.version_number).await {
-                    Ok(Some(seen)) => Ok(Some(seen)),
-                    Ok(None) => Err(GuardError::unknown_outcome(
-                        "AWS IoT did not confirm the cancel",
-                        source,
-                    )),
-                    Err(error) => Err(GuardError::unknown_outcome("AWS IoT's answer was lost", error)),
+            // The answer was lost: only an execution that shows as CANCELED, at a later version,
+            // says that it happened.
+            Err(MutationError::Unknown(source)) => match after_cancel(self.iot, execution).await {
+                CancelEffect::Canceled(seen) if seen.version_number > execution.version_number => {
+                    Ok(Some(*seen))
                 }
-            }
+                CancelEffect::Canceled(_) | CancelEffect::NotSeen | CancelEffect::Mismatch(_) => {
+                    Err(GuardError::unknown_outcome("AWS IoT did not confirm the cancel", source))
+                }
+            },
             Err(error) => Err(error.into()),
         }
     }
@@ -123,9 +120,7 @@ fn check_version(expected: Option<Version>, execution: &Execution) -> Result<(),
     match expected {
         Some(expected) if expected != execution.version_number => {
             let actual = execution.version_number;
-            Err(GuardError::VersionConflict(format!(
-                "expected version {expected}, but it is {actual}"
-            )))
+            Err(GuardError::VersionConflict(format!("expected version {expected}, but it is {actual}")))
         }
         _ => Ok(()),
     }
@@ -135,9 +130,9 @@ pub(super) fn check_cancellable(force: Force, execution: &Execution) -> Result<(
     let status = execution.row.status;
     match (status, force) {
         (Status::Queued, _) | (Status::InProgress, Force::EvenInProgress) => Ok(()),
-        (Status::InProgress, Force::Never) => Err(GuardError::InvalidState(
-            "the execution is IN_PROGRESS; only force cancels it".to_owned(),
-        )),
+        (Status::InProgress, Force::Never) => {
+            Err(GuardError::InvalidState("the execution is IN_PROGRESS; only force cancels it".to_owned()))
+        }
         (
             Status::Succeeded
             | Status::Failed
@@ -146,9 +141,7 @@ pub(super) fn check_cancellable(force: Force, execution: &Execution) -> Result<(
             | Status::Removed
             | Status::Canceled,
             _,
-        ) => Err(GuardError::InvalidState(format!(
-            "the execution is {status}; there is nothing to cancel"
-        ))),
+        ) => Err(GuardError::InvalidState(format!("the execution is {status}; there is nothing to cancel"))),
     }
 }
 

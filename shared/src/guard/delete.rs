@@ -37,22 +37,15 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
     /// it could destroy a result that arrived a moment before.
     ///
     /// # Errors
-    /// As [`GuardError`] tells. Of all of them only [`GuardError::Unavailable`] leaves open
-    /// whether something happened, and says so.
+    /// As [`GuardError`] tells. Only [`GuardError::Unavailable`] leaves open whether something
+    /// happened, or tells that the execution was cancelled and not deleted.
     pub async fn delete(
         &self,
         bucket: &dyn ObjectStore,
         caller: &Caller<'_>,
         request: &DeleteRequest,
     ) -> Result<Answer, GuardError> {
-        let DeleteRequest {
-            job_id,
-            thing_name,
-            execution_number,
-            force,
-            dry_run,
-            ..
-        } = request;
+        let DeleteRequest { job_id, thing_name, execution_number, force, dry_run, .. } = request;
         let terms = Terms {
             force: *force,
             pinned: false,
@@ -68,18 +61,18 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
             if *dry_run {
                 return Ok(answer(request, decision, "wouldDelete", execution, None));
             }
-            let ended = if execution.row.status.is_terminal() {
-                execution.clone()
+            let key = if execution.row.status.is_terminal() {
+                let ended = execution.clone();
+                self.archive_and_delete(bucket, caller, request, &decision, job, ended).await?
             } else {
-                match self.cancel_first(&execution, *force).await {
+                let ended = match self.cancel_first(&execution, *force).await {
                     Ok(ended) => ended,
                     Err(GuardError::VersionConflict(_)) => continue,
                     Err(error) => return Err(error),
-                }
+                };
+                let deleted = self.archive_and_delete(bucket, caller, request, &decision, job, ended).await;
+                deleted.map_err(GuardError::after_cancel)?
             };
-            let key = self
-                .archive_and_delete(bucket, caller, request, &decision, job, ended)
-                .await?;
             return Ok(answer(request, decision, "deleted", execution, Some(key)));
         }
         let message = format!("the execution changed {TRIES} times while it was being cancelled; try again");
@@ -91,10 +84,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
         check_cancellable(force, execution)?;
         // A cancel hits the thing's current execution, whatever number was asked for.
         let row = &execution.row;
-        let current = self
-            .iot
-            .describe_execution(&execution.job_id, &row.thing_name, None)
-            .await?;
+        let current = self.iot.describe_execution(&execution.job_id, &row.thing_name, None).await?;
         if current.row.identity() != row.identity() {
             let message = format!(
                 "execution {} is {} and is not the thing's current one ({}), so it cannot be cancelled first",
@@ -105,10 +95,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
         self.cancel_pinned(execution, force, None).await?.ok_or_else(|| {
             let message = "the execution was cancelled but does not show as CANCELED yet, so it was not \
                            deleted; try again";
-            GuardError::Unavailable {
-                message: message.to_owned(),
-                source: "not CANCELED yet".into(),
-            }
+            GuardError::Unavailable { message: message.to_owned(), source: "not CANCELED yet".into() }
         })
     }
 
@@ -143,11 +130,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
         ]);
         let receipt = archive::write(bucket, "api", &name, caller.now, vec![record]).await?;
         for (_, delete) in receipt.deletions() {
-            match self
-                .iot
-                .delete(&delete.in_namespace(request.namespace_id.clone()))
-                .await
-            {
+            match self.iot.delete(&delete.in_namespace(request.namespace_id.clone())).await {
                 Ok(()) => {}
                 Err(MutationError::Unknown(source)) => {
                     match after_unknown_delete(self.iot, &request.job_id, &request.thing_name, identity).await
@@ -178,14 +161,7 @@ fn answer(
     execution: Execution,
     archive: Option<String>,
 ) -> Answer {
-    Answer {
-        dry_run: request.dry_run,
-        decision,
-        result,
-        confirmed: archive.is_some(),
-        execution,
-        archive,
-    }
+    Answer { dry_run: request.dry_run, decision, result, confirmed: archive.is_some(), execution, archive }
 }
 
 /// AWS's reference refuses to delete what waits without force, and has been seen doing it. We
@@ -193,9 +169,9 @@ fn answer(
 fn check_deletable(force: Force, execution: &Execution) -> Result<(), GuardError> {
     let status = execution.row.status;
     match (status, force) {
-        (Status::Queued | Status::InProgress, Force::Never) => Err(GuardError::InvalidState(format!(
-            "the execution is {status}; cancel it first, or use force"
-        ))),
+        (Status::Queued | Status::InProgress, Force::Never) => {
+            Err(GuardError::InvalidState(format!("the execution is {status}; cancel it first, or use force")))
+        }
         (Status::Queued | Status::InProgress, Force::EvenInProgress)
         | (
             Status::Succeeded

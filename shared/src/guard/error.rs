@@ -27,7 +27,7 @@ pub enum GuardError {
     /// The execution is not the version that was asked for or decided on.
     #[error("{0}")]
     VersionConflict(String),
-    /// A quota of AWS IoT is used up for now; nothing happened.
+    /// A quota of AWS IoT is used up for now; nothing was sent, or it had no effect.
     #[error("AWS IoT throttled the request; slow down and try again")]
     Throttled(#[source] Cause),
     /// Something underneath is not available. The message says whether anything happened.
@@ -41,12 +41,15 @@ pub enum GuardError {
 }
 
 impl GuardError {
+    /// The error of a delete whose cancel, before it, went through.
+    pub(super) fn after_cancel(self) -> Self {
+        let message = format!("the execution was cancelled, and not deleted: {self}; delete it again");
+        Self::Unavailable { message, source: Box::new(self) }
+    }
+
     pub(super) fn unknown_outcome(what: &str, source: impl Into<Cause>) -> Self {
         let message = format!("{what}; describe the execution before trying again");
-        Self::Unavailable {
-            message,
-            source: source.into(),
-        }
+        Self::Unavailable { message, source: source.into() }
     }
 }
 
@@ -54,15 +57,13 @@ impl From<ReadError> for GuardError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::NotFound(message) => Self::NotFound(message),
+            ReadError::Invalid(message) => Self::Invalid(message),
             ReadError::Throttled { source, .. } => Self::Throttled(source),
             ReadError::InvalidToken(_) | ReadError::Unreadable { .. } | ReadError::Unavailable { .. } => {
                 let message =
                     "a fact that the decision needs could not be read, so nothing was done; try again"
                         .to_owned();
-                Self::Unavailable {
-                    message,
-                    source: Box::new(error),
-                }
+                Self::Unavailable { message, source: Box::new(error) }
             }
         }
     }
@@ -88,9 +89,6 @@ impl From<MutationError> for GuardError {
 impl From<ArchiveError> for GuardError {
     fn from(error: ArchiveError) -> Self {
         let message = "the archive did not take the record, so nothing was deleted; try again".to_owned();
-        Self::Unavailable {
-            message,
-            source: Box::new(error),
-        }
+        Self::Unavailable { message, source: Box::new(error) }
     }
 }

@@ -100,28 +100,13 @@ impl<I: ReadJobs> Guard<'_, I> {
         (execution, job): (&Execution, &JobFacts),
         terms: Terms,
     ) -> Result<Permission, GuardError> {
-        let facts = ExecutionFacts {
-            job_id: &execution.job_id,
-            row: &execution.row,
-            job,
-        };
+        let facts = ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job };
         let decision = self.access.decide(caller.principal, action, &facts, &terms);
-        audit(
-            caller,
-            action,
-            (execution, job),
-            &terms,
-            &decision,
-            self.access.digest(),
-        );
+        audit(caller, action, (execution, job), &terms, &decision, self.access.digest());
         match decision {
             Decision::Allow(policies) => {
                 let policy_digest = self.access.digest().to_owned();
-                Ok(Permission {
-                    outcome: "allow",
-                    policies,
-                    policy_digest,
-                })
+                Ok(Permission { outcome: "allow", policies, policy_digest })
             }
             Decision::Deny(refusal) => Err(GuardError::Refused { action, refusal }),
         }

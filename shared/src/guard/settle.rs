@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::execution::{Execution, Identity, Status};
-use crate::ids::{JobId, ThingName, Version};
+use crate::ids::{JobId, ThingName};
 use crate::ports::{ReadError, ReadJobs};
 
 /// How long to wait for a cancellation to show, look by look. AWS documents it as eventually
@@ -43,10 +43,7 @@ pub(super) async fn after_cancel<I: ReadJobs>(iot: &I, decided: &Execution) -> C
     let Execution { job_id, row, .. } = decided;
     for wait in LOOKS {
         sleep(wait).await;
-        let seen = match iot
-            .describe_execution(job_id, &row.thing_name, Some(row.execution_number))
-            .await
-        {
+        let seen = match iot.describe_execution(job_id, &row.thing_name, Some(row.execution_number)).await {
             Ok(seen) => seen,
             // Accepted, and then deleted by somebody else; or not to be seen right now.
             Err(ReadError::NotFound(_)) => return CancelEffect::NotSeen,
@@ -77,31 +74,9 @@ pub(crate) fn look(identity: Identity, seen: &Execution) -> Look {
         Status::Canceled => Look::Canceled,
         Status::Queued | Status::InProgress => Look::NotYet,
         Status::Succeeded | Status::Failed | Status::TimedOut | Status::Rejected | Status::Removed => {
-            Look::Mismatch(format!(
-                "the execution is {} instead of CANCELED",
-                seen.row.status
-            ))
+            Look::Mismatch(format!("the execution is {} instead of CANCELED", seen.row.status))
         }
     }
-}
-
-/// Whether a cancel whose answer was lost happened. `Ok(None)`: it did not, or somebody else's did.
-///
-/// # Errors
-/// When the execution cannot be read.
-pub(super) async fn after_unknown_cancel<I: ReadJobs>(
-    iot: &I,
-    decided: &Execution,
-    pinned: Version,
-) -> Result<Option<Execution>, ReadError> {
-    let Execution { job_id, row, .. } = decided;
-    let seen = iot
-        .describe_execution(job_id, &row.thing_name, Some(row.execution_number))
-        .await?;
-    let ours = seen.row.identity() == row.identity()
-        && seen.row.status == Status::Canceled
-        && seen.version_number > pinned;
-    Ok(ours.then_some(seen))
 }
 
 /// Whether a delete whose answer was lost happened.
@@ -114,10 +89,7 @@ pub(super) async fn after_unknown_delete<I: ReadJobs>(
     thing: &ThingName,
     identity: Identity,
 ) -> Result<DeleteEffect, ReadError> {
-    match iot
-        .describe_execution(job, thing, Some(identity.execution_number))
-        .await
-    {
+    match iot.describe_execution(job, thing, Some(identity.execution_number)).await {
         Ok(seen) if seen.row.identity() == identity => Ok(DeleteEffect::StillThere),
         // Gone, or its number already belongs to another.
         Ok(_) | Err(ReadError::NotFound(_)) => Ok(DeleteEffect::Gone),

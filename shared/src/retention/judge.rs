@@ -67,10 +67,7 @@ pub enum Verdict {
 impl Retention {
     /// The rule that decides for a job: the first whose patterns match, or the default.
     pub fn rule_for(&self, job: &JobId) -> &Rule {
-        self.rules
-            .iter()
-            .find(|rule| rule.matches(job))
-            .unwrap_or(&self.default)
+        self.rules.iter().find(|rule| rule.matches(job)).unwrap_or(&self.default)
     }
 
     /// Judges one execution at `now`. Pure: the same facts give the same verdict.
@@ -85,10 +82,7 @@ impl Rule {
     }
 
     fn judge(&self, operation: Operation, now: Timestamp, row: &ExecutionRow) -> Verdict {
-        let keep = |reason| Verdict::Keep {
-            reason,
-            rule: self.name.clone(),
-        };
+        let keep = |reason| Verdict::Keep { reason, rule: self.name.clone() };
         let (limit, from) = match self.limit(operation, row) {
             Ok(found) => found,
             Err(reason) => return keep(reason),
@@ -100,10 +94,7 @@ impl Rule {
         match limit {
             Limit::Never => keep(KeepReason::Never),
             Limit::After(duration) => match from.checked_add(duration) {
-                Ok(since) if since <= now => Verdict::Due(Due {
-                    rule: self.name.clone(),
-                    since,
-                }),
+                Ok(since) if since <= now => Verdict::Due(Due { rule: self.name.clone(), since }),
                 Ok(_) | Err(_) => keep(KeepReason::NotYet),
             },
         }
@@ -123,11 +114,7 @@ impl Rule {
                 | Status::Canceled,
             ) => {
                 // The parser lets no rule pass that leaves a terminal status out.
-                let limit = self
-                    .delete_after
-                    .get(&row.status)
-                    .copied()
-                    .unwrap_or(Limit::Never);
+                let limit = self.delete_after.get(&row.status).copied().unwrap_or(Limit::Never);
                 Ok((limit, row.last_updated_at))
             }
             (Operation::CancelStale, Status::Queued) => Ok((self.cancel_after, row.queued_at)),
@@ -172,9 +159,7 @@ mod tests {
     }
 
     fn judge(operation: Operation, now: i64, job: &str, row: &ExecutionRow) -> Verdict {
-        Retention::shipped()
-            .unwrap()
-            .judge(operation, at(now), &JobId::parse(job).unwrap(), row)
+        Retention::shipped().unwrap().judge(operation, at(now), &JobId::parse(job).unwrap(), row)
     }
 
     fn kept(verdict: Verdict) -> KeepReason {
@@ -190,31 +175,18 @@ mod tests {
         let last = judge(Operation::DeleteExpired, 5 + 30 * DAY - 1, "job", &done);
         assert_eq!(kept(last), KeepReason::NotYet);
         let due = judge(Operation::DeleteExpired, 5 + 30 * DAY, "job", &done);
-        assert_eq!(
-            due,
-            Verdict::Due(Due {
-                rule: "default".into(),
-                since: at(5 + 30 * DAY)
-            })
-        );
+        assert_eq!(due, Verdict::Due(Due { rule: "default".into(), since: at(5 + 30 * DAY) }));
     }
 
     #[test]
     fn each_status_has_its_own_limit() {
-        for (status, days) in [
-            (Status::Failed, 90),
-            (Status::TimedOut, 90),
-            (Status::Canceled, 30),
-        ] {
+        for (status, days) in [(Status::Failed, 90), (Status::TimedOut, 90), (Status::Canceled, 30)] {
             let done = row(status, 0, 0);
             assert_eq!(
                 kept(judge(Operation::DeleteExpired, days * DAY - 1, "job", &done)),
                 KeepReason::NotYet
             );
-            assert!(matches!(
-                judge(Operation::DeleteExpired, days * DAY, "job", &done),
-                Verdict::Due(_)
-            ));
+            assert!(matches!(judge(Operation::DeleteExpired, days * DAY, "job", &done), Verdict::Due(_)));
         }
     }
 
@@ -234,68 +206,37 @@ mod tests {
             Verdict::Due(_)
         ));
         let running = row(Status::InProgress, 0, 0);
-        assert_eq!(
-            kept(judge(Operation::CancelStale, now, "job", &running)),
-            KeepReason::Running
-        );
+        assert_eq!(kept(judge(Operation::CancelStale, now, "job", &running)), KeepReason::Running);
         let ended = row(Status::Failed, 0, 0);
-        assert_eq!(
-            kept(judge(Operation::CancelStale, now, "job", &ended)),
-            KeepReason::Ended
-        );
+        assert_eq!(kept(judge(Operation::CancelStale, now, "job", &ended)), KeepReason::Ended);
     }
 
     #[test]
     fn a_waiting_execution_ages_from_when_it_was_queued() {
         let touched_lately = row(Status::Queued, 0, 59 * DAY);
-        assert!(matches!(
-            judge(Operation::CancelStale, 60 * DAY, "job", &touched_lately),
-            Verdict::Due(_)
-        ));
+        assert!(matches!(judge(Operation::CancelStale, 60 * DAY, "job", &touched_lately), Verdict::Due(_)));
     }
 
     #[test]
     fn the_first_rule_that_matches_decides() {
         let old = row(Status::Succeeded, 0, 0);
         let verdict = judge(Operation::DeleteExpired, 1000 * DAY, "keep-me", &old);
-        assert_eq!(
-            verdict,
-            Verdict::Keep {
-                reason: KeepReason::Never,
-                rule: "keep".into()
-            }
-        );
+        assert_eq!(verdict, Verdict::Keep { reason: KeepReason::Never, rule: "keep".into() });
     }
 
     #[test]
     fn a_timestamp_in_the_future_defers() {
-        let verdict = judge(
-            Operation::DeleteExpired,
-            100,
-            "job",
-            &row(Status::Succeeded, 0, 101),
-        );
+        let verdict = judge(Operation::DeleteExpired, 100, "job", &row(Status::Succeeded, 0, 101));
         assert_eq!(kept(verdict), KeepReason::FutureTimestamp);
-        let verdict = judge(
-            Operation::DeleteExpired,
-            90 * DAY,
-            "job",
-            &row(Status::Succeeded, 91 * DAY, 0),
-        );
+        let verdict = judge(Operation::DeleteExpired, 90 * DAY, "job", &row(Status::Succeeded, 91 * DAY, 0));
         assert_eq!(kept(verdict), KeepReason::FutureTimestamp);
     }
 
     #[test]
     fn nothing_younger_than_the_shortest_limit_can_be_due() {
         let rules = Retention::shipped().unwrap();
-        assert_eq!(
-            rules.shortest(Operation::DeleteExpired),
-            Some(SignedDuration::from_hours(30 * 24))
-        );
-        assert_eq!(
-            rules.shortest(Operation::CancelStale),
-            Some(SignedDuration::from_hours(60 * 24))
-        );
+        assert_eq!(rules.shortest(Operation::DeleteExpired), Some(SignedDuration::from_hours(30 * 24)));
+        assert_eq!(rules.shortest(Operation::CancelStale), Some(SignedDuration::from_hours(60 * 24)));
     }
 
     proptest! {

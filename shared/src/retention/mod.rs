@@ -67,11 +67,7 @@ impl Retention {
     /// The shortest limit that any rule has for `operation`: nothing younger can be due.
     /// `None` when no rule ever makes anything due.
     pub fn shortest(&self, operation: Operation) -> Option<SignedDuration> {
-        let limits = self
-            .rules
-            .iter()
-            .chain([&self.default])
-            .flat_map(|rule| rule.limits(operation));
+        let limits = self.rules.iter().chain([&self.default]).flat_map(|rule| rule.limits(operation));
         limits.filter_map(Limit::duration).min()
     }
 }

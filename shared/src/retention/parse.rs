@@ -22,30 +22,17 @@ impl Retention {
     /// # Errors
     /// Every problem found, with its line and the remedy.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
-        let mut reader = Reader {
-            file,
-            text,
-            problems: Vec::new(),
-        };
+        let mut reader = Reader { file, text, problems: Vec::new() };
         let parsed = DeTable::parse(text).map_err(|error| {
             let line = error.span().map(|span| line_of(text, span.start));
-            Problem {
-                file: file.to_owned(),
-                line,
-                message: error.message().to_owned(),
-            }
+            Problem { file: file.to_owned(), line, message: error.message().to_owned() }
         })?;
         let draft = reader.retention(parsed.get_ref());
         Problems::none_or(reader.problems)?;
         // A draft is missing only where a problem was reported.
         draft.ok_or_else(|| {
             let message = "cannot be read".to_owned();
-            Problem {
-                file: file.to_owned(),
-                line: None,
-                message,
-            }
-            .into()
+            Problem { file: file.to_owned(), line: None, message }.into()
         })
     }
 }
@@ -62,31 +49,17 @@ type Value<'i> = Spanned<DeValue<'i>>;
 impl Reader<'_> {
     fn report(&mut self, span: &Range<usize>, message: impl Into<String>) {
         let line = Some(line_of(self.text, span.start));
-        self.problems.push(Problem {
-            file: self.file.to_owned(),
-            line,
-            message: message.into(),
-        });
+        self.problems.push(Problem { file: self.file.to_owned(), line, message: message.into() });
     }
 
     fn report_missing(&mut self, message: impl Into<String>) {
-        self.problems.push(Problem {
-            file: self.file.to_owned(),
-            line: None,
-            message: message.into(),
-        });
+        self.problems.push(Problem { file: self.file.to_owned(), line: None, message: message.into() });
     }
 
     fn known_keys(&mut self, table: &Table<'_>, place: &str, known: &[&str]) {
-        for key in table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()))
-        {
-            let message = format!(
-                "unknown key `{}` in {place}; it takes {}",
-                key.get_ref(),
-                known.join(", ")
-            );
+        for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
+            let message =
+                format!("unknown key `{}` in {place}; it takes {}", key.get_ref(), known.join(", "));
             self.report(&key.span(), message);
         }
     }
@@ -111,41 +84,29 @@ impl Reader<'_> {
                 None
             }
         };
-        let rules = root
-            .get("rule")
-            .map_or(Some(Vec::new()), |value| self.rules(value));
+        let rules = root.get("rule").map_or(Some(Vec::new()), |value| self.rules(value));
         let default = match root.get("default") {
-            Some(value) => self
-                .table(value, "[default]")
-                .and_then(|table| self.default(table, &value.span())),
+            Some(value) => {
+                self.table(value, "[default]").and_then(|table| self.default(table, &value.span()))
+            }
             None => {
                 self.report_missing("needs [default]: what happens where no rule matches must be said");
                 None
             }
         };
         let digest = digest::of([self.text]);
-        Some(Retention {
-            rules: rules?,
-            default: default?,
-            max_actions: max_actions?,
-            digest,
-        })
+        Some(Retention { rules: rules?, default: default?, max_actions: max_actions?, digest })
     }
 
     fn breaker(&mut self, value: &Value<'_>) -> Option<NonZeroU64> {
         let table = self.table(value, "[breaker]")?;
         self.known_keys(table, "[breaker]", &["max_actions"]);
         let Some(limit) = table.get("max_actions") else {
-            self.report(
-                &value.span(),
-                "[breaker] needs max_actions, the most that one sweep may act on",
-            );
+            self.report(&value.span(), "[breaker] needs max_actions, the most that one sweep may act on");
             return None;
         };
-        let number = limit
-            .get_ref()
-            .as_integer()
-            .and_then(|number| number.as_str().parse::<NonZeroU64>().ok());
+        let number =
+            limit.get_ref().as_integer().and_then(|number| number.as_str().parse::<NonZeroU64>().ok());
         if number.is_none() {
             let message = "max_actions must be a whole number of at least 1; zero would not mean unlimited, \
                            and to stop sweeps, switch their schedules off";
@@ -162,9 +123,7 @@ impl Reader<'_> {
         let mut names = BTreeSet::new();
         let mut rules = Vec::new();
         for value in array.iter() {
-            let rule = self
-                .table(value, "[[rule]]")
-                .and_then(|table| self.rule(table, &value.span()));
+            let rule = self.table(value, "[[rule]]").and_then(|table| self.rule(table, &value.span()));
             if let Some(rule) = rule {
                 if rule.name == "default" || !names.insert(rule.name.clone()) {
                     let message = format!("the name `{}` is taken; give each rule its own", rule.name);
@@ -177,11 +136,7 @@ impl Reader<'_> {
     }
 
     fn rule(&mut self, table: &Table<'_>, span: &Range<usize>) -> Option<Rule> {
-        self.known_keys(
-            table,
-            "a rule",
-            &["name", "job_ids", "delete_after", "cancel_after", "archive"],
-        );
+        self.known_keys(table, "a rule", &["name", "job_ids", "delete_after", "cancel_after", "archive"]);
         let name = match table.get("name").map(|value| (value, value.get_ref().as_str())) {
             Some((_, Some(name))) if !name.trim().is_empty() => Some(name.to_owned()),
             Some((value, _)) => {
@@ -189,44 +144,26 @@ impl Reader<'_> {
                 None
             }
             None => {
-                self.report(
-                    span,
-                    "a rule needs a name, which reports and archive records will carry",
-                );
+                self.report(span, "a rule needs a name, which reports and archive records will carry");
                 None
             }
         };
-        let place = name
-            .as_ref()
-            .map_or("a rule".to_owned(), |name| format!("rule `{name}`"));
+        let place = name.as_ref().map_or("a rule".to_owned(), |name| format!("rule `{name}`"));
         let job_ids = self.job_ids(table, &place, span);
         let rest = self.terms(table, &place, span);
         let (delete_after, cancel_after) = rest?;
-        Some(Rule {
-            name: name?,
-            job_ids: job_ids?,
-            delete_after,
-            cancel_after,
-        })
+        Some(Rule { name: name?, job_ids: job_ids?, delete_after, cancel_after })
     }
 
     fn default(&mut self, table: &Table<'_>, span: &Range<usize>) -> Option<Rule> {
         self.known_keys(table, "[default]", &["delete_after", "cancel_after", "archive"]);
         let (delete_after, cancel_after) = self.terms(table, "[default]", span)?;
-        Some(Rule {
-            name: "default".to_owned(),
-            job_ids: Vec::new(),
-            delete_after,
-            cancel_after,
-        })
+        Some(Rule { name: "default".to_owned(), job_ids: Vec::new(), delete_after, cancel_after })
     }
 
     fn job_ids(&mut self, table: &Table<'_>, place: &str, span: &Range<usize>) -> Option<Vec<Pattern>> {
         let Some(value) = table.get("job_ids") else {
-            self.report(
-                span,
-                format!("{place} needs job_ids, a list of patterns such as \"fw-*\""),
-            );
+            self.report(span, format!("{place} needs job_ids, a list of patterns such as \"fw-*\""));
             return None;
         };
         let items = value.get_ref().as_array().filter(|items| !items.is_empty());
@@ -255,10 +192,7 @@ impl Reader<'_> {
         place: &str,
         span: &Range<usize>,
     ) -> Option<(BTreeMap<Status, Limit>, Limit)> {
-        let terminal: Vec<_> = Status::ALL
-            .into_iter()
-            .filter(|status| status.is_terminal())
-            .collect();
+        let terminal: Vec<_> = Status::ALL.into_iter().filter(|status| status.is_terminal()).collect();
         let delete_after = self.limits(table, "delete_after", place, span, &terminal);
         let cancel_after = match table.get("cancel_after") {
             None => Some(BTreeMap::new()),
@@ -266,10 +200,7 @@ impl Reader<'_> {
         };
         self.archive(table, place, span);
         // Without cancel_after nothing is cancelled: absent never means now.
-        let cancel_after = cancel_after?
-            .get(&Status::Queued)
-            .copied()
-            .unwrap_or(Limit::Never);
+        let cancel_after = cancel_after?.get(&Status::Queued).copied().unwrap_or(Limit::Never);
         Some((delete_after?, cancel_after))
     }
 
@@ -342,9 +273,7 @@ fn duration(input: &str) -> Result<SignedDuration, String> {
     if span.get_years() != 0 || span.get_months() != 0 {
         return Err(format!("months and years have no fixed length; {usage}"));
     }
-    let duration = span
-        .to_duration(SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| usage.to_owned())?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| usage.to_owned())?;
     if duration < FLOOR {
         return Err("the least is one hour (1h)".to_owned());
     }
@@ -373,9 +302,7 @@ archive = "summary"
     /// The problems of `FINE` with one text replaced.
     fn problems(from: &str, to: &str) -> String {
         assert!(FINE.contains(from));
-        Retention::parse("r.toml", &FINE.replacen(from, to, 1))
-            .unwrap_err()
-            .to_string()
+        Retention::parse("r.toml", &FINE.replacen(from, to, 1)).unwrap_err().to_string()
     }
 
     #[test]
@@ -410,10 +337,7 @@ archive = "summary"
     fn a_zero_breaker_is_an_error_and_not_off() {
         for bad in ["0", "-1", "1.5", "\"5\"", "true"] {
             let problems = problems("max_actions = 5", &format!("max_actions = {bad}"));
-            assert!(
-                problems.starts_with("r.toml:2: max_actions must be a whole number"),
-                "{problems}"
-            );
+            assert!(problems.starts_with("r.toml:2: max_actions must be a whole number"), "{problems}");
         }
     }
 
@@ -428,13 +352,10 @@ archive = "summary"
 
     #[test]
     fn everything_wrong_is_told_at_once_with_its_line() {
-        let text = FINE
-            .replace("max_actions = 5", "max_action = 5")
-            .replace("fw-*", "fw.*")
-            .replace(
-                "[default]",
-                "[[rule]]\nname = \"fw\"\njob_ids = [\"x\"]\ncolour = \"red\"\n[default]\nkeep = 1",
-            );
+        let text = FINE.replace("max_actions = 5", "max_action = 5").replace("fw-*", "fw.*").replace(
+            "[default]",
+            "[[rule]]\nname = \"fw\"\njob_ids = [\"x\"]\ncolour = \"red\"\n[default]\nkeep = 1",
+        );
         let problems = Retention::parse("r.toml", &text).unwrap_err().to_string();
         for expected in [
             "r.toml:1: [breaker] needs max_actions",
@@ -451,10 +372,7 @@ archive = "summary"
     #[test]
     fn a_missing_default_and_a_missing_breaker_are_errors() {
         let problems = Retention::parse("r.toml", "").unwrap_err().to_string();
-        assert!(
-            problems.contains("needs [breaker]") && problems.contains("needs [default]"),
-            "{problems}"
-        );
+        assert!(problems.contains("needs [breaker]") && problems.contains("needs [default]"), "{problems}");
     }
 
     #[test]
@@ -465,9 +383,6 @@ archive = "summary"
     #[test]
     fn two_rules_may_not_share_a_name() {
         let second = "[[rule]]\nname = \"fw\"\njob_ids = [\"*\"]\narchive = \"summary\"\ndelete_after = { SUCCEEDED = \"7d\", FAILED = \"7d\", TIMED_OUT = \"7d\", REJECTED = \"7d\", REMOVED = \"7d\", CANCELED = \"7d\" }\n[default]";
-        assert_eq!(
-            problems("[default]", second),
-            "r.toml:8: the name `fw` is taken; give each rule its own"
-        );
+        assert_eq!(problems("[default]", second), "r.toml:8: the name `fw` is taken; give each rule its own");
     }
 }

@@ -16,9 +16,7 @@ impl Pattern {
         if (1..=64).contains(&input.len()) && input.bytes().all(legal) {
             Ok(Self(input.to_owned()))
         } else {
-            Err(format!(
-                "`{input}` can match no job id; use 1 to 64 characters of [a-zA-Z0-9_-] and *"
-            ))
+            Err(format!("`{input}` can match no job id; use 1 to 64 characters of [a-zA-Z0-9_-] and *"))
         }
     }
 
@@ -57,11 +55,7 @@ mod tests {
     use super::*;
 
     fn check(pattern: &str, text: &str, expected: bool) {
-        assert_eq!(
-            Pattern::parse(pattern).unwrap().matches(text),
-            expected,
-            "{pattern} {text}"
-        );
+        assert_eq!(Pattern::parse(pattern).unwrap().matches(text), expected, "{pattern} {text}");
     }
 
     #[test]

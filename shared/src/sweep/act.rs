@@ -31,8 +31,11 @@ pub enum Outcome {
     Replaced,
     /// The access policy refused when it looked at the fresh facts.
     Refused,
-    /// Its job's facts could not be read any more, so it was left alone.
+    /// Its job could not be read any more, so it was left alone.
     JobUnreadable,
+    /// It was in the plan and was not met with again as something due: somebody else was faster,
+    /// or its status has changed.
+    NotSeenAgain,
     /// AWS found the request malformed.
     RefusedByAws,
     /// Its description could not be read.
@@ -58,9 +61,52 @@ impl Outcome {
             | Self::Replaced
             | Self::Refused
             | Self::JobUnreadable
+            | Self::NotSeenAgain
             | Self::RefusedByAws
             | Self::Unreadable
             | Self::NotConfirmed => false,
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether something was, or may have been, sent to AWS for it.
+    pub(super) const fn attempted(self) -> bool {
+        match self {
+            Self::Refused | Self::JobUnreadable | Self::NotSeenAgain => false,
+            Self::Deleted
+            | Self::DeletedByInterruptedSlice
+            | Self::Canceled
+            | Self::CanceledByInterruptedSlice
+            | Self::CanceledNotSeenYet
+            | Self::AlreadyGone
+            | Self::NoLongerEligible
+            | Self::Replaced
+            | Self::RefusedByAws
+            | Self::Unreadable
+            | Self::NotConfirmed
+            | Self::Mismatch => true,
+        }
+    }
+
+    /// What was found by looking after a lost answer is as good as an answer.
+    pub(super) const fn confirmed(self) -> Self {
+        match self {
+            Self::DeletedByInterruptedSlice => Self::Deleted,
+            Self::CanceledByInterruptedSlice => Self::Canceled,
+            Self::Deleted
+            | Self::Canceled
+            | Self::CanceledNotSeenYet
+            | Self::AlreadyGone
+            | Self::NoLongerEligible
+            | Self::Replaced
+            | Self::Refused
+            | Self::JobUnreadable
+            | Self::NotSeenAgain
+            | Self::RefusedByAws
+            | Self::Unreadable
+            | Self::NotConfirmed
+            | Self::Mismatch => self,
         }
     }
 }
@@ -106,9 +152,7 @@ impl<I: ReadJobs + CancelExecutions> Act<I> for CancelStale {
         version: Option<Version>,
     ) -> Result<(), MutationError> {
         let Some(expected_version) = version else {
-            return Err(MutationError::Invalid(
-                "a cancel without a version is not sent".to_owned(),
-            ));
+            return Err(MutationError::Invalid("a cancel without a version is not sent".to_owned()));
         };
         let cancel = Cancel {
             job_id: record.job.job.job_id.clone(),

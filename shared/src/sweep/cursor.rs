@@ -1,7 +1,10 @@
 //! Where a sweep stands: enough to go on after any end of a slice, and no more.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::act::Outcome;
 use super::tally::Tally;
 use crate::ids::JobId;
 
@@ -13,6 +16,9 @@ pub(super) enum Phase {
     Listing {
         /// The next page.
         token: Option<String>,
+        /// How often it was started over because its token went bad.
+        #[serde(default)]
+        restarts: u8,
     },
     /// Judges the executions of the jobs of the segments.
     Scanning(ScanCursor),
@@ -34,6 +40,9 @@ pub(super) struct ScanCursor {
     pub(super) index: usize,
     /// The next page of the job's executions.
     pub(super) token: Option<String>,
+    /// How often the job was started over because its token went bad.
+    #[serde(default)]
+    pub(super) restarts: u8,
     /// What the job's earlier pages had. Apart from the sweep's tally, so that the job can be
     /// started over when its token goes bad.
     pub(super) job: Tally,
@@ -53,7 +62,7 @@ pub(super) struct Candidate {
 
 /// Where the application stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct ApplyCursor {
     /// The segment of candidates.
     pub(super) segment: u64,
@@ -61,37 +70,38 @@ pub(super) struct ApplyCursor {
     pub(super) index: usize,
     /// The next page of the job's executions.
     pub(super) token: Option<String>,
-    /// How many passes over the job came before this one.
-    pub(super) pass: u64,
-    /// How many pages this pass has had.
+    /// How many pages this pass over the job has had.
     pub(super) pages: u64,
-    /// How many executions this pass has acted on. Deleting may shift the pages behind, so a pass
+    /// How many executions this pass has moved. Deleting may shift the pages behind, so a pass
     /// that acted on a job of several pages is followed by another.
     pub(super) acted: u64,
+    /// How many executions of the job all passes have moved; they are counted already.
+    pub(super) moved: u64,
+    /// What this pass has met with and left in its place; counted when no other pass follows.
+    pub(super) stayed: BTreeMap<Outcome, u64>,
+    /// How often the job was started over because its token went bad.
+    pub(super) restarts: u8,
 }
 
+/// How often a listing is started over because its token goes bad, before it is given up.
+pub(super) const MOST_RESTARTS: u8 = 3;
+
 impl ApplyCursor {
+    /// How many of those that stayed in place count as attempted.
+    pub(super) fn stayed_attempts(&self) -> u64 {
+        self.stayed.iter().filter(|(outcome, _)| outcome.attempted()).map(|(_, count)| count).sum()
+    }
+
     pub(super) fn next_candidate(&mut self) {
-        *self = Self {
-            segment: self.segment,
-            index: self.index + 1,
-            ..Self::default()
-        };
+        *self = Self { segment: self.segment, index: self.index + 1, ..Self::default() };
     }
 
     pub(super) fn next_segment(&mut self) {
-        *self = Self {
-            segment: self.segment + 1,
-            ..Self::default()
-        };
+        *self = Self { segment: self.segment + 1, ..Self::default() };
     }
 
     pub(super) fn next_pass(&mut self) {
-        *self = Self {
-            segment: self.segment,
-            index: self.index,
-            pass: self.pass + 1,
-            ..Self::default()
-        };
+        let Self { segment, index, moved, restarts, .. } = *self;
+        *self = Self { segment, index, moved, restarts, ..Self::default() };
     }
 }

@@ -20,10 +20,7 @@ impl SweepId {
     /// name: starting twice for one event starts once.
     pub fn new(now: Timestamp, operation: Operation, trigger: &str) -> Self {
         let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ");
-        let digits: String = digest::of([operation.as_str(), trigger])
-            .chars()
-            .take(8)
-            .collect();
+        let digits: String = digest::of([operation.as_str(), trigger]).chars().take(8).collect();
         Self(format!("{time}-{operation}-{digits}"))
     }
 
@@ -54,8 +51,7 @@ impl SweepId {
     /// What the sweep does.
     pub fn operation(&self) -> Option<Operation> {
         let (_, rest) = self.0.split_once('-')?;
-        rest.rsplit_once('-')
-            .and_then(|(operation, _)| Operation::parse(operation))
+        rest.rsplit_once('-').and_then(|(operation, _)| Operation::parse(operation))
     }
 
     /// The name as text.
@@ -101,13 +97,9 @@ mod tests {
 
     #[test]
     fn a_name_cannot_lead_out_of_its_folder() {
-        for bad in [
-            "",
-            "..",
-            "../x",
-            "20261121T020000Z-drop-1a2b3c4d",
-            "20261121T020000Z-cancel-stale-1A2B3C4D",
-        ] {
+        for bad in
+            ["", "..", "../x", "20261121T020000Z-drop-1a2b3c4d", "20261121T020000Z-cancel-stale-1A2B3C4D"]
+        {
             assert!(SweepId::parse(bad).is_err(), "{bad}");
         }
     }

@@ -8,6 +8,7 @@ mod apply;
 mod cursor;
 mod id;
 mod pace;
+mod page;
 mod plan;
 mod read;
 mod report;

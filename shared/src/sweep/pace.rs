@@ -48,9 +48,7 @@ impl CallRate {
     pub fn parse(input: &str) -> Result<Self, String> {
         match input.parse::<f64>() {
             Ok(rate) if (0.1..=1000.0).contains(&rate) => Ok(Self(rate)),
-            _ => Err(format!(
-                "`{input}` must be a number of calls a second from 0.1 to 1000"
-            )),
+            _ => Err(format!("`{input}` must be a number of calls a second from 0.1 to 1000")),
         }
     }
 
@@ -80,20 +78,13 @@ pub(super) struct Pacer {
 impl Pacer {
     /// Paces every operation at `ceiling`, and starts no call after `deadline`.
     pub(super) fn new(ceiling: CallRate, deadline: Instant) -> Self {
-        Self {
-            ceiling,
-            deadline,
-            lanes: BTreeMap::new(),
-        }
+        Self { ceiling, deadline, lanes: BTreeMap::new() }
     }
 
     /// Waits for the operation's next slot.
     pub(super) async fn slot(&mut self, operation: IotOperation) -> Result<(), OutOfTime> {
         let now = Instant::now();
-        let lane = self.lanes.entry(operation).or_insert(Lane {
-            next: now,
-            rate: self.ceiling,
-        });
+        let lane = self.lanes.entry(operation).or_insert(Lane { next: now, rate: self.ceiling });
         let interval = lane.rate.interval();
         // A late caller may catch up one slot, not more: a burst would be throttled.
         let slot = lane.next.max(now.checked_sub(interval).unwrap_or(now));
@@ -133,10 +124,7 @@ mod tests {
     const OPERATION: IotOperation = IotOperation::DeleteJobExecution;
 
     fn pacer(rate: &str, seconds: u64) -> Pacer {
-        Pacer::new(
-            CallRate::parse(rate).unwrap(),
-            Instant::now() + Duration::from_secs(seconds),
-        )
+        Pacer::new(CallRate::parse(rate).unwrap(), Instant::now() + Duration::from_secs(seconds))
     }
 
     #[tokio::test(start_paused = true)]
@@ -172,11 +160,7 @@ mod tests {
         for _ in 0..10 {
             pacer.slot(OPERATION).await.unwrap();
         }
-        assert!(
-            start.elapsed() >= Duration::from_millis(790),
-            "{:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() >= Duration::from_millis(790), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

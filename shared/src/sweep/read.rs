@@ -1,6 +1,6 @@
 //! Reading sweeps: the list, one sweep, its report.
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use serde_json::Value;
@@ -26,6 +26,8 @@ pub enum ReadError {
 pub struct SweepPage {
     /// The sweeps.
     pub sweeps: Vec<Sweep>,
+    /// Sweeps whose state another version has written.
+    pub unreadable: Vec<SweepId>,
     /// After which one the next page begins, if there is one.
     pub next: Option<SweepId>,
 }
@@ -40,27 +42,29 @@ pub async fn list(bucket: &dyn ObjectStore, wanted: &ListSweeps) -> Result<Sweep
         .list_with_delimiter(Some(&root))
         .await
         .map_err(|error| ReadError::Unavailable(Box::new(error)))?;
-    let names = listed
-        .common_prefixes
-        .iter()
-        .filter_map(|prefix| prefix.filename().map(str::to_owned));
+    let names = listed.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned));
     let mut ids: Vec<_> = names
         .filter_map(|name| SweepId::parse(&name).ok())
-        .filter(|id| {
-            wanted
-                .operation
-                .is_none_or(|operation| id.operation() == Some(operation))
-        })
+        .filter(|id| wanted.operation.is_none_or(|operation| id.operation() == Some(operation)))
         .filter(|id| wanted.after.as_ref().is_none_or(|after| id < after))
         .collect();
     ids.sort_unstable_by(|a, b| b.cmp(a));
-    let next = ids
-        .get(wanted.max_results.saturating_sub(1))
-        .filter(|_| ids.len() > wanted.max_results)
-        .cloned();
+    let next =
+        ids.get(wanted.max_results.saturating_sub(1)).filter(|_| ids.len() > wanted.max_results).cloned();
     ids.truncate(wanted.max_results);
-    let sweeps = try_join_all(ids.iter().map(|id| read(bucket, id))).await?;
-    Ok(SweepPage { sweeps, next })
+    let read = join_all(ids.iter().map(|id| store::load(bucket, id))).await;
+    let mut sweeps = Vec::new();
+    let mut unreadable = Vec::new();
+    for (id, read) in ids.into_iter().zip(read) {
+        match read {
+            Ok((sweep, _)) => sweeps.push(sweep),
+            // The bucket's lifecycle removes a sweep's objects one by one.
+            Err(StoreError::NotFound(_)) => {}
+            Err(StoreError::Unreadable { .. }) => unreadable.push(id),
+            Err(error) => return Err(ReadError::Unavailable(Box::new(error))),
+        }
+    }
+    Ok(SweepPage { sweeps, unreadable, next })
 }
 
 /// Reads one sweep.
@@ -80,9 +84,7 @@ pub async fn read(bucket: &dyn ObjectStore, id: &SweepId) -> Result<Sweep, ReadE
 /// When there is none, or the bucket did not serve.
 pub async fn report(bucket: &dyn ObjectStore, id: &SweepId) -> Result<Value, ReadError> {
     let report = store::get(bucket, &store::report_key(id)).await;
-    report
-        .map(|(report, _)| report)
-        .map_err(|error| failed(error, format!("sweep `{id}` has no report yet")))
+    report.map(|(report, _)| report).map_err(|error| failed(error, format!("sweep `{id}` has no report yet")))
 }
 
 fn failed(error: StoreError, missing: String) -> ReadError {

@@ -6,7 +6,7 @@ use object_store::PutMode;
 use tracing::warn;
 
 use super::act::Act;
-use super::cursor::{ApplyCursor, Candidate, Phase, ScanCursor};
+use super::cursor::{ApplyCursor, Candidate, MOST_RESTARTS, Phase, ScanCursor};
 use super::pace::IotOperation;
 use super::slice::{Lack, Session, Stop, Worker};
 use super::state::{JobCounts, Sweep};
@@ -26,44 +26,47 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         &self,
         session: &mut Session<'_>,
         token: Option<String>,
+        restarts: u8,
     ) -> Result<(), Stop> {
         let read = || self.iot.list_jobs(token.as_deref());
         let page = match session.read(IotOperation::ListJobs, read).await? {
             Ok(page) => page,
-            Err(Lack::InvalidToken) => {
+            Err(Lack::InvalidToken) if restarts < MOST_RESTARTS => {
                 // Segments written so far are written over.
                 session.sweep.jobs = JobCounts::default();
-                session.sweep.phase = Phase::Listing { token: None };
+                session.sweep.phase = Phase::Listing { token: None, restarts: restarts + 1 };
                 return Ok(session.save().await?);
             }
-            Err(lack) => return Err(Stop::Failed(format!("jobs cannot be listed: {lack:?}"))),
+            Err(lack) => return Err(Stop::Failed(format!("jobs cannot be listed: {}", lack.problem()))),
         };
-        let old_enough = self.old_enough(&mut session.sweep, page.items);
+        let mut jobs = session.sweep.jobs;
+        let old_enough = self.old_enough(session.sweep.now, &mut jobs, page.items);
         if !old_enough.is_empty() {
-            let key = store::jobs_key(&session.sweep.sweep_id, session.sweep.jobs.segments);
+            let key = store::jobs_key(&session.sweep.sweep_id, jobs.segments);
             store::put(self.bucket, &key, &old_enough, PutMode::Overwrite).await?;
-            session.sweep.jobs.segments += 1;
+            jobs.segments += 1;
         }
+        session.sweep.jobs = jobs;
         session.sweep.phase = match page.next_token {
-            Some(token) => Phase::Listing { token: Some(token) },
+            Some(token) => Phase::Listing { token: Some(token), restarts },
             None => Phase::Scanning(ScanCursor::default()),
         };
         Ok(session.save().await?)
     }
 
     /// The jobs that can hold something due: an execution is never older than its job.
-    fn old_enough(&self, sweep: &mut Sweep, listed: Vec<ListedJob>) -> Vec<JobSummary> {
+    fn old_enough(&self, now: Timestamp, jobs: &mut JobCounts, listed: Vec<ListedJob>) -> Vec<JobSummary> {
         let shortest = self.rules.shortest(A::OPERATION);
-        let youngest: Option<Timestamp> = shortest.and_then(|limit| sweep.now.checked_sub(limit).ok());
+        let youngest: Option<Timestamp> = shortest.and_then(|limit| now.checked_sub(limit).ok());
         let mut kept = Vec::new();
         for job in listed {
-            sweep.jobs.seen += 1;
+            jobs.seen += 1;
             match job {
                 Ok(job) if youngest.is_some_and(|youngest| job.created_at <= youngest) => kept.push(job),
-                Ok(_) => sweep.jobs.too_young += 1,
+                Ok(_) => jobs.too_young += 1,
                 Err(error) => {
                     warn!(event = "job_unreadable", %error);
-                    sweep.jobs.unreadable += 1;
+                    jobs.unreadable += 1;
                 }
             }
         }
@@ -96,10 +99,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
         let key = store::candidates_key(&sweep_id, cursor.segment);
         store::put(self.bucket, &key, &cursor.candidates, PutMode::Overwrite).await?;
-        session.sweep.phase = Phase::Scanning(ScanCursor {
-            segment: cursor.segment + 1,
-            ..ScanCursor::default()
-        });
+        session.sweep.phase =
+            Phase::Scanning(ScanCursor { segment: cursor.segment + 1, ..ScanCursor::default() });
         Ok(session.save().await?)
     }
 
@@ -111,13 +112,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     ) -> Result<(), Stop> {
         let mut facts = None;
         loop {
-            let read = || {
-                self.iot
-                    .list_executions(job, status_filter(A::OPERATION), cursor.token.as_deref())
-            };
+            let read = || self.iot.list_executions(job, status_filter(A::OPERATION), cursor.token.as_deref());
             let page = match session.read(IotOperation::ListJobExecutionsForJob, read).await? {
                 Ok(page) => page,
-                Err(Lack::InvalidToken) => {
+                Err(Lack::InvalidToken) if cursor.restarts < MOST_RESTARTS => {
+                    cursor.restarts += 1;
                     cursor.token = None;
                     cursor.job = Tally::default();
                     continue;
@@ -126,18 +125,15 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     session.sweep.jobs.gone += 1;
                     return Ok(());
                 }
-                Err(Lack::Unreadable(problem)) => {
-                    warn!(event = "job_unreadable", job_id = %job, problem);
+                Err(lack @ (Lack::InvalidToken | Lack::Unreadable(_))) => {
+                    warn!(event = "job_unreadable", job_id = %job, problem = lack.problem());
                     session.sweep.jobs.unreadable += 1;
                     return Ok(());
                 }
             };
             for row in page.items {
                 match row {
-                    Ok(row) => {
-                        self.count(session, &mut cursor.job, &mut facts, job, &row)
-                            .await?
-                    }
+                    Ok(row) => self.count(session, &mut cursor.job, &mut facts, job, &row).await?,
                     Err(error) => cursor.job.unreadable(error.to_string()),
                 }
             }
@@ -156,10 +152,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         if due > 0 {
             sweep.candidates_digest =
                 digest::of([sweep.candidates_digest.as_str(), job.as_str(), &due.to_string()]);
-            cursor.candidates.push(Candidate {
-                job_id: job.clone(),
-                due,
-            });
+            cursor.candidates.push(Candidate { job_id: job.clone(), due });
         }
         Ok(())
     }
@@ -202,19 +195,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         session: &mut Session<'_>,
         job: &JobId,
     ) -> Result<Result<JobFacts, String>, Stop> {
-        let described = match session
-            .read(IotOperation::DescribeJob, || self.iot.describe_job(job))
-            .await?
-        {
+        let described = match session.read(IotOperation::DescribeJob, || self.iot.describe_job(job)).await? {
             Ok(described) => described,
             Err(lack) => return Ok(Err(format!("job facts: {}", lack.problem()))),
         };
-        match session
-            .read(IotOperation::ListTagsForResource, || {
-                self.iot.job_tags(&described)
-            })
-            .await?
-        {
+        match session.read(IotOperation::ListTagsForResource, || self.iot.job_tags(&described)).await? {
             Ok(tags) => Ok(Ok(JobFacts { job: described, tags })),
             Err(lack) => Ok(Err(format!("job tags: {}", lack.problem()))),
         }
@@ -232,14 +217,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             past_retention: true,
             now: sweep.now,
         };
-        let facts = ExecutionFacts {
-            job_id: &job.job.job_id,
-            row,
-            job,
-        };
-        let decision = self
-            .access
-            .decide(&principal, A::OPERATION.action(), &facts, &terms);
+        let facts = ExecutionFacts { job_id: &job.job.job_id, row, job };
+        let decision = self.access.decide(&principal, A::OPERATION.action(), &facts, &terms);
         if let Decision::Deny(Refusal::EvaluationError(errors)) = &decision {
             tracing::error!(event = "policy_error", errors = ?errors, job_id = %job.job.job_id);
         }
@@ -248,7 +227,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 }
 
 impl Lack {
-    fn problem(&self) -> &str {
+    pub(super) fn problem(&self) -> &str {
         match self {
             Self::NotFound => "not found",
             Self::InvalidToken => "a page's token was refused",

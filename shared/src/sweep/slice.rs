@@ -19,12 +19,12 @@ use super::report::Report;
 use super::state::{Lease, Sweep, SweepStatus};
 use super::store::{self, StoreError};
 use crate::access::AccessPolicy;
-use crate::ports::{Cause, MutationError, ReadError, ReadJobs, SliceQueue};
+use crate::ports::{Cause, MutationError, ReadError, ReadJobs, SliceQueue, chain};
 use crate::retention::Retention;
 
 /// What is kept free before the deadline, for the call under way, the state and the message; a
 /// third of a slice that is shorter than three times that.
-const MARGIN: Duration = Duration::from_secs(15);
+const MARGIN: Duration = Duration::from_secs(20);
 
 /// How often a read that AWS cannot answer is tried.
 const READ_TRIES: u32 = 4;
@@ -176,10 +176,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             Stop::OutOfTime => {
                 session.sweep.step += 1;
                 session.release().await?;
-                let next = SliceMessage {
-                    step: session.sweep.step,
-                    sweep_id: message.sweep_id.clone(),
-                };
+                let next = SliceMessage { step: session.sweep.step, sweep_id: message.sweep_id.clone() };
                 self.send(&next).await?;
                 Ok(SliceEnd::Continued)
             }
@@ -203,30 +200,23 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     async fn already_taken(&self, sweep: &Sweep, message: &SliceMessage) -> Result<SliceEnd, SliceError> {
         info!(event = "slice_already_taken", sweep_id = %message.sweep_id, step = message.step, at = sweep.step);
         if sweep.step == message.step + 1 && !sweep.status.is_final() && sweep.lease.is_none() {
-            self.send(&SliceMessage {
-                step: sweep.step,
-                sweep_id: message.sweep_id.clone(),
-            })
-            .await?;
+            self.send(&SliceMessage { step: sweep.step, sweep_id: message.sweep_id.clone() }).await?;
         }
         Ok(SliceEnd::AlreadyTaken)
     }
 
     async fn send(&self, message: &SliceMessage) -> Result<(), SliceError> {
-        self.queue
-            .send(message)
-            .await
-            .map_err(|source| SliceError::Unavailable {
-                what: "the next slice could not be queued".to_owned(),
-                source,
-            })
+        self.queue.send(message).await.map_err(|source| SliceError::Unavailable {
+            what: "the next slice could not be queued".to_owned(),
+            source,
+        })
     }
 
     async fn work(&self, session: &mut Session<'_>) -> Result<(), Stop> {
         self.check_rules(&mut session.sweep)?;
         loop {
             match session.sweep.phase.clone() {
-                Phase::Listing { token } => self.list_jobs(session, token).await?,
+                Phase::Listing { token, restarts } => self.list_jobs(session, token, restarts).await?,
                 Phase::Scanning(cursor) => self.scan_segment(session, cursor).await?,
                 Phase::Checking => self.check(session).await?,
                 Phase::Applying(cursor) => self.apply_segment(session, cursor).await?,
@@ -238,11 +228,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// A plan made by other rules or policies is not this function's to carry out.
     fn check_rules(&self, sweep: &mut Sweep) -> Result<(), Stop> {
         if sweep.operation != A::OPERATION {
-            let message = format!(
-                "a {} sweep came to the function of {}",
-                sweep.operation,
-                A::OPERATION
-            );
+            let message = format!("a {} sweep came to the function of {}", sweep.operation, A::OPERATION);
             return Err(Stop::Failed(message));
         }
         let ours = [
@@ -252,9 +238,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         for (theirs, ours, what) in ours {
             let theirs = theirs.get_or_insert_with(|| ours.to_owned());
             if theirs != ours {
-                return Err(Stop::Failed(format!(
-                    "the {what} changed while the sweep ran; start a new one"
-                )));
+                return Err(Stop::Failed(format!("the {what} changed while the sweep ran; start a new one")));
             }
         }
         // What has acted already is no dry run; it is stopped where it acts.
@@ -277,20 +261,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                  start a sweep with \"releasePlan\": \"{}\"",
                 plan.due, plan.max_actions, plan.digest
             ));
-            let kept = StoppedPlan {
-                operation: sweep.operation,
-                now: sweep.now,
-                rules_digest: sweep.rules_digest.clone().unwrap_or_default(),
-                policy_digest: sweep.policy_digest.clone().unwrap_or_default(),
-                plan,
-            };
-            store::put(
-                self.bucket,
-                &store::stopped_plan_key(&kept.plan.digest),
-                &kept,
-                PutMode::Overwrite,
-            )
-            .await?;
+            let kept = StoppedPlan { planned_by: sweep.sweep_id.clone() };
+            let key = store::stopped_plan_key(&plan.digest);
+            store::put(self.bucket, &key, &kept, PutMode::Overwrite).await?;
             sweep.phase = Phase::Done;
         } else if sweep.dry_run || plan.due == 0 {
             sweep.phase = Phase::Done;
@@ -338,12 +311,11 @@ impl<'a> Session<'a> {
             return Err(SliceError::Held { until: lease.until });
         }
         self.sweep.attempt += 1;
-        self.sweep.lease = Some(Lease {
-            holder: holder.to_owned(),
-            until: time.deadline,
-        });
+        self.sweep.lease = Some(Lease { holder: holder.to_owned(), until: time.deadline });
         if self.sweep.status == SweepStatus::Queued {
-            self.sweep.status = SweepStatus::Scanning;
+            // A released plan has been scanned before.
+            let scanned = matches!(self.sweep.phase, Phase::Applying(_) | Phase::Done);
+            self.sweep.status = if scanned { SweepStatus::Applying } else { SweepStatus::Scanning };
         }
         self.save().await
     }
@@ -355,20 +327,23 @@ impl<'a> Session<'a> {
         let mode = PutMode::Update(self.version.clone());
         self.version = match store::put(self.bucket, &key, &self.sweep, mode).await {
             Ok(version) => version,
-            Err(StoreError::Conflict(_)) => return Err(SliceError::Superseded),
+            Err(StoreError::Conflict(_)) => self.own_write(&key).await?,
             Err(error) => return Err(error.into()),
         };
         self.saved = Instant::now();
         Ok(())
     }
 
+    /// After a conflict: a write whose answer was lost and that was sent again conflicts with
+    /// itself. What is there tells; it names the invocation and the moment.
+    async fn own_write(&self, key: &str) -> Result<UpdateVersion, SliceError> {
+        let (there, version): (Sweep, _) = store::get(self.bucket, key).await?;
+        if there == self.sweep { Ok(version) } else { Err(SliceError::Superseded) }
+    }
+
     /// Writes the state if the last writing is a while ago.
     pub(super) async fn save_now_and_then(&mut self) -> Result<(), SliceError> {
-        if self.saved.elapsed() >= CHECKPOINT_AGE {
-            self.save().await
-        } else {
-            Ok(())
-        }
+        if self.saved.elapsed() >= CHECKPOINT_AGE { self.save().await } else { Ok(()) }
     }
 
     async fn release(&mut self) -> Result<(), SliceError> {
@@ -387,9 +362,9 @@ impl<'a> Session<'a> {
         let report = Report::of(&self.sweep);
         let key = store::report_key(&self.sweep.sweep_id);
         store::put(self.bucket, &key, &report, PutMode::Overwrite).await?;
-        self.save().await?;
+        // Told before it is final: after that, nobody would tell it again.
         self.tell();
-        Ok(())
+        self.save().await
     }
 
     fn tell(&self) {
@@ -397,7 +372,7 @@ impl<'a> Session<'a> {
         let reason = self.sweep.failure.as_deref().unwrap_or_default();
         match status {
             SweepStatus::Failed => error!(event = "sweep_failed", %sweep_id, reason),
-            SweepStatus::StoppedByBreaker => warn!(event = "sweep_stopped", %sweep_id, reason),
+            SweepStatus::StoppedByBreaker => error!(event = "sweep_stopped", %sweep_id, reason),
             SweepStatus::Succeeded | SweepStatus::Queued | SweepStatus::Scanning | SweepStatus::Applying => {
                 info!(
                     event = "sweep_finished", %sweep_id, dry_run = self.sweep.dry_run,
@@ -447,11 +422,13 @@ impl<'a> Session<'a> {
             match error {
                 ReadError::NotFound(_) => return Ok(Err(Lack::NotFound)),
                 ReadError::InvalidToken(_) => return Ok(Err(Lack::InvalidToken)),
-                ReadError::Unreadable { .. } => return Ok(Err(Lack::Unreadable(error.to_string()))),
+                ReadError::Invalid(_) | ReadError::Unreadable { .. } => {
+                    return Ok(Err(Lack::Unreadable(error.to_string())));
+                }
                 ReadError::Throttled { .. } => self.throttled(operation),
                 ReadError::Unavailable { source, .. } => {
                     failures += 1;
-                    warn!(event = "read_failed", %operation, failures, error = &*source);
+                    warn!(event = "read_failed", %operation, failures, error = chain(&*source));
                     if failures >= READ_TRIES {
                         let what = format!("AWS IoT could not answer {operation} {failures} times");
                         return Err(Stop::Error(SliceError::Unavailable { what, source }));
@@ -477,7 +454,8 @@ impl<'a> Session<'a> {
             match call().await {
                 Err(MutationError::Throttled(_)) => self.throttled(operation),
                 Err(MutationError::RoleRefused(source)) => {
-                    let reason = format!("AWS refused this function's role {operation}: {source}");
+                    let cause = chain(&*source);
+                    let reason = format!("AWS refused this function's role {operation}: {cause}");
                     return Err(Stop::Failed(reason));
                 }
                 answer => {

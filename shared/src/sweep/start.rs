@@ -2,12 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use object_store::{ObjectStore, PutMode};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use super::SliceMessage;
+use super::cursor::{ApplyCursor, Phase};
 use super::id::SweepId;
-use super::plan::StoppedPlan;
+use super::plan::{Plan, StoppedPlan};
 use super::state::{Release, Sweep};
 use super::store::{self, StoreError};
 use crate::operation::Operation;
@@ -45,6 +46,13 @@ pub struct Starter<'a, Q> {
     pub dry_run_only: bool,
 }
 
+/// Which sweep a stopped plan was released to.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReleasedTo {
+    sweep_id: SweepId,
+}
+
 /// Why a sweep was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -66,10 +74,7 @@ impl<Q: SliceQueue> Starter<'_, Q> {
     /// When the trigger makes no sense, or the bucket or the queue did not serve.
     pub async fn start(&self, trigger: &Trigger, clock: Timestamp) -> Result<Sweep, StartError> {
         if trigger.now > clock.saturating_add(AHEAD).unwrap_or(clock) {
-            let message = format!(
-                "the time {} is in the future; the clock says {clock}",
-                trigger.now
-            );
+            let message = format!("the time {} is in the future; the clock says {clock}", trigger.now);
             return Err(StartError::Invalid(message));
         }
         if self.dry_run_only && trigger.dry_run == Some(false) {
@@ -84,10 +89,7 @@ impl<Q: SliceQueue> Starter<'_, Q> {
             self.release(&mut sweep, digest).await?;
         }
         let sweep = self.create(sweep).await?;
-        let first = SliceMessage {
-            sweep_id: sweep.sweep_id.clone(),
-            step: 0,
-        };
+        let first = SliceMessage { sweep_id: sweep.sweep_id.clone(), step: 0 };
         self.queue.send(&first).await.map_err(StartError::Queue)?;
         info!(
             event = "sweep_started", sweep_id = %sweep.sweep_id, dry_run = sweep.dry_run,
@@ -96,56 +98,62 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         Ok(sweep)
     }
 
-    /// Lets a sweep carry out a plan that the breaker stopped: at that plan's time, by its rules
-    /// and policies, up to its number, once.
+    /// Lets a sweep carry out a plan that the breaker stopped, once: the same jobs, each up to the
+    /// number that was planned for it, at that plan's time, by its rules and policies. Each
+    /// execution is judged and decided on anew; at that time, what is due can only become less.
     async fn release(&self, sweep: &mut Sweep, digest: &str) -> Result<(), StartError> {
-        let key = store::stopped_plan_key(digest);
-        let stopped: StoppedPlan = match store::get(self.bucket, &key).await {
+        let invalid = |message| Err(StartError::Invalid(message));
+        let stopped: StoppedPlan = match store::get(self.bucket, &store::stopped_plan_key(digest)).await {
             Ok((stopped, _)) => stopped,
             Err(StoreError::NotFound(_)) => {
-                let message = format!("no stopped sweep has a plan with the digest `{digest}`");
-                return Err(StartError::Invalid(message));
+                return invalid(format!("no stopped sweep has a plan with the digest `{digest}`"));
             }
             Err(error) => return Err(error.into()),
         };
+        let (stopped, _) = store::load(self.bucket, &stopped.planned_by).await?;
         if stopped.operation != sweep.operation {
-            let message = format!(
-                "the plan is one of {}, not of {}",
-                stopped.operation, sweep.operation
-            );
-            return Err(StartError::Invalid(message));
+            return invalid(format!("the plan is one of {}, not of {}", stopped.operation, sweep.operation));
         }
         if !sweep.dry_run {
-            let marker = json!({ "sweepId": sweep.sweep_id });
-            match store::put(self.bucket, &store::release_key(digest), &marker, PutMode::Create).await {
-                Ok(_) => {}
-                Err(StoreError::Conflict(_))
-                    if self.released_to(digest).await? == sweep.sweep_id.as_str() => {}
-                Err(StoreError::Conflict(_)) => {
-                    let message = "this plan has been released already; a plan is released once".to_owned();
-                    return Err(StartError::Invalid(message));
-                }
-                Err(error) => return Err(error.into()),
-            }
+            self.mark_released(sweep, digest).await?;
         }
         sweep.now = stopped.now;
-        sweep.rules_digest = Some(stopped.rules_digest);
-        sweep.policy_digest = Some(stopped.policy_digest);
-        sweep.release = Some(Release {
-            plan_digest: digest.to_owned(),
-            due: stopped.plan.due,
-        });
+        sweep.jobs = stopped.jobs;
+        sweep.tally = stopped.tally;
+        sweep.rules_digest = stopped.rules_digest;
+        sweep.policy_digest = stopped.policy_digest;
+        sweep.plan = stopped.plan.map(|plan| Plan { max_actions: plan.due, ..plan });
+        sweep.release = Some(Release { plan_digest: digest.to_owned(), planned_by: stopped.sweep_id });
+        sweep.phase = if sweep.dry_run { Phase::Done } else { Phase::Applying(ApplyCursor::default()) };
         Ok(())
     }
 
-    async fn released_to(&self, digest: &str) -> Result<String, StartError> {
-        let (marker, _): (serde_json::Value, _) =
-            store::get(self.bucket, &store::release_key(digest)).await?;
-        Ok(marker
-            .get("sweepId")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default()
-            .to_owned())
+    /// Notes which sweep the plan is released to. A start that failed behind this point is taken
+    /// up by the next one: its sweep has not begun.
+    async fn mark_released(&self, sweep: &mut Sweep, digest: &str) -> Result<(), StartError> {
+        let key = store::release_key(digest);
+        match store::put(self.bucket, &key, &ReleasedTo { sweep_id: sweep.sweep_id.clone() }, PutMode::Create)
+            .await
+        {
+            Ok(_) => return Ok(()),
+            Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (released, _): (ReleasedTo, _) = store::get(self.bucket, &key).await?;
+        let begun = match store::load(self.bucket, &released.sweep_id).await {
+            Ok((there, _)) => there.attempt > 0,
+            Err(StoreError::NotFound(_)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if begun && released.sweep_id != sweep.sweep_id {
+            let message = format!(
+                "this plan has been released to sweep `{}`; a plan is released once",
+                released.sweep_id
+            );
+            return Err(StartError::Invalid(message));
+        }
+        sweep.sweep_id = released.sweep_id;
+        Ok(())
     }
 
     /// Writes the state, or finds the one that the same trigger wrote before.

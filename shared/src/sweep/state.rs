@@ -97,8 +97,8 @@ pub struct ArchiveTotals {
 pub struct Release {
     /// The stopped plan's digest.
     pub plan_digest: String,
-    /// How many it held: the most that this sweep may act on.
-    pub due: u64,
+    /// The sweep whose plan it is.
+    pub planned_by: SweepId,
 }
 
 /// A sweep, whole.
@@ -206,7 +206,7 @@ impl Sweep {
             step: 0,
             attempt: 0,
             lease: None,
-            phase: Phase::Listing { token: None },
+            phase: Phase::Listing { token: None, restarts: 0 },
             rules_digest: None,
             policy_digest: None,
             jobs: JobCounts::default(),
@@ -229,8 +229,15 @@ impl Sweep {
         self.tally.total()
     }
 
-    pub(super) fn count(&mut self, outcome: Outcome) {
-        *self.outcomes.entry(outcome).or_default() += 1;
+    pub(super) fn count(&mut self, outcome: Outcome, times: u64) {
+        if times > 0 {
+            *self.outcomes.entry(outcome).or_default() += times;
+        }
+    }
+
+    /// The sweep whose scan found what this one acts on: itself, or the one that was released.
+    pub(super) fn planned_by(&self) -> &SweepId {
+        self.release.as_ref().map_or(&self.sweep_id, |release| &release.planned_by)
     }
 
     /// What to show of it.

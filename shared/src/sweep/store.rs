@@ -73,24 +73,13 @@ pub(super) async fn get<T: DeserializeOwned>(
 ) -> Result<(T, UpdateVersion), StoreError> {
     let failed = |source| match source {
         object_store::Error::NotFound { .. } => StoreError::NotFound(key.to_owned()),
-        source => StoreError::Unavailable {
-            key: key.to_owned(),
-            source,
-        },
+        source => StoreError::Unavailable { key: key.to_owned(), source },
     };
-    let found = bucket
-        .get_opts(&Path::from(key), GetOptions::default())
-        .await
-        .map_err(failed)?;
-    let version = UpdateVersion {
-        e_tag: found.meta.e_tag.clone(),
-        version: found.meta.version.clone(),
-    };
+    let found = bucket.get_opts(&Path::from(key), GetOptions::default()).await.map_err(failed)?;
+    let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
     let bytes = found.bytes().await.map_err(failed)?;
-    let value = serde_json::from_slice(&bytes).map_err(|source| StoreError::Unreadable {
-        key: key.to_owned(),
-        source,
-    })?;
+    let value = serde_json::from_slice(&bytes)
+        .map_err(|source| StoreError::Unreadable { key: key.to_owned(), source })?;
     Ok((value, version))
 }
 
@@ -101,26 +90,15 @@ pub(super) async fn put(
     value: &impl Serialize,
     mode: PutMode,
 ) -> Result<UpdateVersion, StoreError> {
-    let bytes = serde_json::to_vec(value).map_err(|source| StoreError::Unreadable {
-        key: key.to_owned(),
-        source,
-    })?;
-    let options = PutOptions {
-        mode,
-        ..PutOptions::default()
-    };
-    match bucket
-        .put_opts(&Path::from(key), PutPayload::from(bytes), options)
-        .await
-    {
+    let bytes =
+        serde_json::to_vec(value).map_err(|source| StoreError::Unreadable { key: key.to_owned(), source })?;
+    let options = PutOptions { mode, ..PutOptions::default() };
+    match bucket.put_opts(&Path::from(key), PutPayload::from(bytes), options).await {
         Ok(put) => Ok(put.into()),
         Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
             Err(StoreError::Conflict(key.to_owned()))
         }
-        Err(source) => Err(StoreError::Unavailable {
-            key: key.to_owned(),
-            source,
-        }),
+        Err(source) => Err(StoreError::Unavailable { key: key.to_owned(), source }),
     }
 }
 

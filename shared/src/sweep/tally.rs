@@ -51,10 +51,7 @@ impl Tally {
     }
 
     fn count(&mut self, rule: &str, status: Status, verdict: &str) {
-        *self
-            .verdicts
-            .entry((rule.to_owned(), status, verdict.to_owned()))
-            .or_default() += 1;
+        *self.verdicts.entry((rule.to_owned(), status, verdict.to_owned())).or_default() += 1;
     }
 
     /// Counts one that cannot be judged, and therefore stays.
@@ -74,11 +71,7 @@ impl Tally {
 
     /// How many are due.
     pub fn total_due(&self) -> u64 {
-        self.verdicts
-            .iter()
-            .filter(|((_, _, verdict), _)| verdict == DUE)
-            .map(|(_, count)| count)
-            .sum()
+        self.verdicts.iter().filter(|((_, _, verdict), _)| verdict == DUE).map(|(_, count)| count).sum()
     }
 
     /// How many were seen.
@@ -121,10 +114,7 @@ mod as_rows {
         deserializer: D,
     ) -> Result<BTreeMap<Key, u64>, D::Error> {
         let rows = Vec::<TallyRow>::deserialize(deserializer)?;
-        Ok(rows
-            .into_iter()
-            .map(|row| ((row.rule, row.status, row.verdict), row.count))
-            .collect())
+        Ok(rows.into_iter().map(|row| ((row.rule, row.status, row.verdict), row.count)).collect())
     }
 }
 

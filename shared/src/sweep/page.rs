@@ -1,0 +1,321 @@
+//! One page of an application: archived in one object, and then acted on row by row.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::error;
+
+use super::act::{Act, Outcome};
+use super::apply::BELIEVED;
+use super::cursor::{ApplyCursor, Phase};
+use super::pace::IotOperation;
+use super::slice::{Lack, Session, SliceError, Stop, Worker};
+use super::state::{Pending, Sweep};
+use crate::access::{DecidingPolicy, Decision};
+use crate::archive::{self, ArchiveError, Content, Delete, Receipt, Record};
+use crate::execution::{Execution, ExecutionRow, JobFacts, Status};
+use crate::guard::{Look, look};
+use crate::ids::{JobId, Version};
+use crate::operation::Operation;
+use crate::ports::{MutationError, ReadJobs, SliceQueue};
+
+/// How often a cancelled execution is looked at before its cancellation counts as not seen yet.
+const LOOKS: u32 = 3;
+
+/// How often a mutation is sent whose answer is lost while the execution stays unchanged.
+const SENDINGS: u32 = 2;
+
+/// A row that is due.
+pub(super) struct Candidacy {
+    pub(super) row: ExecutionRow,
+    pub(super) rule: String,
+    pub(super) since: Timestamp,
+}
+
+/// How a page ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PageEnd {
+    /// Everything on it has been dealt with.
+    Done,
+    /// It is too old to be believed, and has to be listed again.
+    TooOld,
+}
+
+impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
+    /// Archives a page's candidates and acts on them: no more than the job's plan has left.
+    pub(super) async fn apply_page(
+        &self,
+        session: &mut Session<'_>,
+        cursor: &mut ApplyCursor,
+        planned: u64,
+        (facts, due, listed): (&JobFacts, Vec<Candidacy>, Instant),
+    ) -> Result<PageEnd, Stop> {
+        let mut records = Vec::new();
+        let mut refused = 0;
+        for candidate in due {
+            match self.decide(&session.sweep, facts, &candidate.row) {
+                Decision::Allow(policies) => {
+                    records.push(candidate.record(&session.sweep, facts, policies, self.access.digest()));
+                }
+                Decision::Deny(_) => refused += 1,
+            }
+        }
+        let left = planned.saturating_sub(cursor.moved + cursor.stayed_attempts());
+        records.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        if !records.is_empty() {
+            if !session.time_left() {
+                return Err(Stop::OutOfTime);
+            }
+            let receipt = self.archive(session, records).await?;
+            if self.carry_out(session, cursor, &receipt, listed).await? == PageEnd::TooOld {
+                return Ok(PageEnd::TooOld);
+            }
+        }
+        if refused > 0 {
+            *cursor.stayed.entry(Outcome::Refused).or_default() += refused;
+        }
+        Ok(PageEnd::Done)
+    }
+
+    /// Archives a page, and notes in the state that it is about to be acted on.
+    async fn archive(&self, session: &mut Session<'_>, records: Vec<Record>) -> Result<Receipt, Stop> {
+        let sweep = &mut session.sweep;
+        // The attempt is part of the name: a slice that takes over writes its own objects.
+        let name = format!("{:05}-{:05}-{:06}", sweep.step, sweep.attempt, sweep.archive.objects);
+        let count = records.len() as u64;
+        let origin = sweep.sweep_id.as_str();
+        let receipt = archive::write(self.bucket, origin, &name, sweep.now, records).await?;
+        sweep.archive.objects += 1;
+        sweep.archive.records += count;
+        sweep.attempts += count;
+        sweep.pending = Some(Pending { key: receipt.key().to_owned(), first: 0, count });
+        session.save().await?;
+        Ok(receipt)
+    }
+
+    /// Acts on every record of an acknowledged page. However it ends, what was done is counted,
+    /// what was not attempted is given back, and what is in doubt stays pending.
+    async fn carry_out(
+        &self,
+        session: &mut Session<'_>,
+        cursor: &mut ApplyCursor,
+        receipt: &Receipt,
+        listed: Instant,
+    ) -> Result<PageEnd, Stop> {
+        let mut met = 0;
+        let mut moved = 0;
+        let mut stayed: BTreeMap<Outcome, u64> = BTreeMap::new();
+        let mut ended = Ok(PageEnd::Done);
+        for (record, delete) in receipt.deletions() {
+            if listed.elapsed() >= BELIEVED {
+                ended = Ok(PageEnd::TooOld);
+                break;
+            }
+            match self.act_on(session, record, &delete).await {
+                Ok(outcome) if outcome.moved() => {
+                    session.sweep.count(outcome, 1);
+                    moved += 1;
+                }
+                Ok(outcome) => *stayed.entry(outcome).or_default() += 1,
+                Err(stop) => {
+                    ended = Err(stop);
+                    break;
+                }
+            }
+            met += 1;
+        }
+        cursor.moved += moved;
+        cursor.acted += moved;
+        let in_doubt = u64::from(session.in_doubt);
+        let mut kept = moved + in_doubt;
+        if matches!(ended, Ok(PageEnd::Done)) {
+            kept += stayed.values().sum::<u64>();
+            for (outcome, count) in stayed {
+                *cursor.stayed.entry(outcome).or_default() += count;
+            }
+        }
+        session.sweep.attempts -= receipt.records().len() as u64 - kept;
+        session.sweep.pending =
+            session.in_doubt.then(|| Pending { key: receipt.key().to_owned(), first: met, count: in_doubt });
+        session.sweep.phase = Phase::applying(cursor);
+        session.save().await?;
+        ended
+    }
+
+    async fn act_on(
+        &self,
+        session: &mut Session<'_>,
+        record: &Record,
+        delete: &Delete,
+    ) -> Result<Outcome, Stop> {
+        for _ in 0..SENDINGS {
+            let version = match A::OPERATION {
+                Operation::DeleteExpired => None,
+                Operation::CancelStale => match self.pin(session, record).await? {
+                    Ok(version) => Some(version),
+                    Err(outcome) => return Ok(outcome),
+                },
+            };
+            let operation = match A::OPERATION {
+                Operation::DeleteExpired => IotOperation::DeleteJobExecution,
+                Operation::CancelStale => IotOperation::CancelJobExecution,
+            };
+            match session.mutate(operation, || A::send(self.iot, record, delete, version)).await? {
+                Ok(()) => return self.done(session, record).await,
+                Err(MutationError::NotFound(_)) => return Ok(Outcome::AlreadyGone),
+                Err(MutationError::InvalidState(_) | MutationError::VersionConflict(_)) => {
+                    return Ok(Outcome::NoLongerEligible);
+                }
+                Err(MutationError::Invalid(message)) => {
+                    error!(event = "refused_by_aws", message, record = ?record.identity());
+                    return Ok(Outcome::RefusedByAws);
+                }
+                Err(
+                    MutationError::Unknown(_) | MutationError::Throttled(_) | MutationError::RoleRefused(_),
+                ) => {
+                    // The answer was lost: look and compare before anything is sent again.
+                    session.in_doubt = true;
+                    let settled = self.settle(session, record).await?;
+                    session.in_doubt = false;
+                    if let Some(outcome) = settled {
+                        return Ok(outcome.confirmed());
+                    }
+                }
+            }
+        }
+        Ok(Outcome::NotConfirmed)
+    }
+
+    /// Reads the version to pin a cancel to, if the execution is still the one that was judged.
+    async fn pin(
+        &self,
+        session: &mut Session<'_>,
+        record: &Record,
+    ) -> Result<Result<Version, Outcome>, Stop> {
+        let current = || self.iot.describe_execution(job_of(record), record.thing_name(), None);
+        Ok(match session.read(IotOperation::DescribeJobExecution, current).await? {
+            Ok(seen) if seen.row.identity() != record.identity() => Err(Outcome::Replaced),
+            Ok(seen) if seen.row.status != Status::Queued => Err(Outcome::NoLongerEligible),
+            Ok(seen) => Ok(seen.version_number),
+            Err(Lack::NotFound) => Err(Outcome::AlreadyGone),
+            Err(Lack::InvalidToken | Lack::Unreadable(_)) => Err(Outcome::Unreadable),
+        })
+    }
+
+    /// AWS accepted. A delete is done; a cancel is looked at.
+    async fn done(&self, session: &mut Session<'_>, record: &Record) -> Result<Outcome, Stop> {
+        if A::OPERATION == Operation::DeleteExpired {
+            return Ok(Outcome::Deleted);
+        }
+        for _ in 0..LOOKS {
+            // It was cancelled; that it cannot be looked at does not undo it.
+            let Ok(Ok(seen)) = self.describe(session, record).await else {
+                return Ok(Outcome::CanceledNotSeenYet);
+            };
+            match look(record.identity(), &seen) {
+                Look::Canceled => return Ok(Outcome::Canceled),
+                Look::NotYet => {}
+                Look::Mismatch(what) => {
+                    error!(event = "identity_mismatch", what, record = ?record.identity());
+                    return Ok(Outcome::Mismatch);
+                }
+            }
+        }
+        Ok(Outcome::CanceledNotSeenYet)
+    }
+
+    /// Looks what became of the page that a slice was acting on when it died. What has been
+    /// looked at is kept, however the looking ends: a long page may take more than one slice.
+    pub(super) async fn settle_pending(
+        &self,
+        session: &mut Session<'_>,
+        cursor: &mut ApplyCursor,
+    ) -> Result<(), Stop> {
+        let Some(pending) = session.sweep.pending.clone() else { return Ok(()) };
+        let records = archive::read(self.bucket, &pending.key).await?;
+        let in_doubt = usize::try_from(pending.count).unwrap_or(usize::MAX);
+        for record in records.iter().skip(pending.first).take(in_doubt) {
+            let settled = self.settle(session, record).await?;
+            let sweep = &mut session.sweep;
+            match settled.filter(|outcome| outcome.moved()) {
+                Some(outcome) => {
+                    sweep.count(outcome, 1);
+                    cursor.moved += 1;
+                    cursor.acted += 1;
+                }
+                // Still in its place: it will be met with again.
+                None => sweep.attempts -= 1.min(sweep.attempts),
+            }
+            if let Some(pending) = &mut sweep.pending {
+                pending.first += 1;
+                pending.count -= 1;
+            }
+            sweep.phase = Phase::applying(cursor);
+        }
+        session.sweep.pending = None;
+        Ok(session.save().await?)
+    }
+
+    /// Whether a mutation that may have been sent has happened.
+    async fn settle(&self, session: &mut Session<'_>, record: &Record) -> Result<Option<Outcome>, Stop> {
+        let seen = self.describe(session, record).await?;
+        Ok(match (A::OPERATION, seen) {
+            (Operation::DeleteExpired, Ok(seen)) if seen.row.identity() == record.identity() => None,
+            (Operation::DeleteExpired, Ok(_) | Err(Lack::NotFound)) => {
+                Some(Outcome::DeletedByInterruptedSlice)
+            }
+            (Operation::CancelStale, Ok(seen)) => {
+                let canceled = matches!(look(record.identity(), &seen), Look::Canceled);
+                canceled.then_some(Outcome::CanceledByInterruptedSlice)
+            }
+            (Operation::CancelStale, Err(Lack::NotFound)) => Some(Outcome::AlreadyGone),
+            (_, Err(Lack::InvalidToken | Lack::Unreadable(_))) => Some(Outcome::Unreadable),
+        })
+    }
+
+    async fn describe(
+        &self,
+        session: &mut Session<'_>,
+        record: &Record,
+    ) -> Result<Result<Execution, Lack>, Stop> {
+        let number = Some(record.identity().execution_number);
+        let describe = || self.iot.describe_execution(job_of(record), record.thing_name(), number);
+        session.read(IotOperation::DescribeJobExecution, describe).await
+    }
+}
+
+impl Candidacy {
+    fn record(
+        self,
+        sweep: &Sweep,
+        facts: &JobFacts,
+        policies: Vec<DecidingPolicy>,
+        policy_digest: &str,
+    ) -> Record {
+        Record {
+            format: Record::format(),
+            action: sweep.operation.action().as_str().to_owned(),
+            principal: format!("sweeper {}", sweep.operation),
+            origin: sweep.sweep_id.to_string(),
+            decided_at: sweep.now,
+            rule: Some(self.rule),
+            due_since: Some(self.since),
+            policies,
+            policy_digest: policy_digest.to_owned(),
+            job: facts.clone(),
+            content: Content::Summary { execution: self.row },
+        }
+    }
+}
+
+fn job_of(record: &Record) -> &JobId {
+    &record.job.job.job_id
+}
+
+impl From<ArchiveError> for Stop {
+    fn from(error: ArchiveError) -> Self {
+        let what = "the archive did not take or give a page, so nothing of it was acted on".to_owned();
+        Self::Error(SliceError::Unavailable { what, source: Box::new(error) })
+    }
+}
