@@ -227,23 +227,41 @@ class Stack:
         say: Callable[[str], None] = _quiet,
         emulator_environment: Mapping[str, str] | None = None,
         detached: bool = False,
-        address: str = "127.0.0.1",
     ) -> Stack:
-        """Builds, starts an emulator and deploys to it.
-
-        With `detached` it outlives this process. It listens on loopback, unless `address` says otherwise:
-        that of Docker's bridge is one that containers reach.
-        """
+        """Builds, starts an emulator and deploys to it. With `detached` it outlives this process."""
         environments.ensure("sam", "emulator")
         template = build(say)
-        stack = cls(name or f"{os.getpid()}-{secrets.token_hex(3)}", say)
-        stack._address = address
+        stack = cls.empty(name=name, say=say, emulator_environment=emulator_environment, detached=detached)
         try:
-            stack._start_emulator(emulator_environment or {}, detached)
             stack._template = template
             stack.deploy(parameters or {})
             stack._make_nobody()
             stack.renew_credentials()
+        except BaseException:
+            stack.stop(keep_files=True)
+            raise
+        return stack
+
+    @classmethod
+    def empty(
+        cls,
+        *,
+        name: str | None = None,
+        say: Callable[[str], None] = _quiet,
+        emulator_environment: Mapping[str, str] | None = None,
+        detached: bool = False,
+        address: str = "127.0.0.1",
+    ) -> Stack:
+        """Starts an emulator and deploys nothing.
+
+        It listens on loopback, unless `address` says otherwise: that of Docker's bridge is one that containers
+        reach.
+        """
+        environments.ensure("emulator")
+        stack = cls(name or f"{os.getpid()}-{secrets.token_hex(3)}", say)
+        stack._address = address
+        try:
+            stack._start_emulator(emulator_environment or {}, detached)
         except BaseException:
             stack.stop(keep_files=True)
             raise

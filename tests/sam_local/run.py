@@ -22,7 +22,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,26 +31,26 @@ sys.path[:0] = [str(ROOT / "dev"), str(Path(__file__).resolve().parent)]
 
 import engine  # noqa: E402
 import fast  # noqa: E402
-import given  # noqa: E402
+import world  # noqa: E402
 from environments import program  # noqa: E402
-from stack import BUILD_DIRECTORY, Stack, StackError  # noqa: E402
+from stack import BUILD_DIRECTORY, Stack, StackError, build  # noqa: E402
 
-EVENTS = ROOT / "events"
 IMAGE = f"public.ecr.aws/lambda/provided:al2023-{fast.ARCHITECTURE}"
 AT_ONCE = 2
+FUNCTIONS = ("cancel-execution", "delete-execution", "start-sweep", "delete-expired", "cancel-stale", "read-sweeps")
 
 
-def template_id(event: Path) -> str:
-    """The function's id in the template: `cancel-execution.allowed.json` is for CancelExecution."""
-    return "".join(word.capitalize() for word in event.name.split(".")[0].split("-"))
+def template_id(function: str) -> str:
+    """The function's id in the template: cancel-execution is CancelExecution."""
+    return "".join(word.capitalize() for word in function.split("-"))
 
 
 class Local:
-    """`sam local` on the built template, with the environment that the deployed functions have."""
+    """`sam local` on the built template."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        built = (BUILD_DIRECTORY / "template.yaml").read_text()
+        built = build(print).read_text()
         # `sam local` hands a function only variables that the template names.
         named = built.replace(
             "Globals:\n  Function:\n",
@@ -61,104 +61,120 @@ class Local:
             raise StackError("the built template has no Globals to add AWS_ENDPOINT_URL to")
         self._template = BUILD_DIRECTORY / f"sam-local-{stack.name}.yaml"
         self._template.write_text(named)
-        self._variables = stack.directory / "variables.json"
-        self._variables.write_text(json.dumps({function: self._deployed(function) for function in self._functions()}))
 
-    def _functions(self) -> Iterator[str]:
-        return (name.removesuffix("FunctionName") for name in self._stack.outputs if name.endswith("FunctionName"))
-
-    def _deployed(self, function: str) -> dict[str, str]:
-        name = self._stack.function_name(function)
-        configuration = self._stack.client("lambda").get_function_configuration(FunctionName=name)
-        return {**configuration["Environment"]["Variables"], "AWS_ENDPOINT_URL": self._stack.endpoint}
-
-    def command(self, *words: str) -> list[str]:
+    def command(self, account: world.Account, *words: str) -> list[str]:
+        variables = self._stack.directory / f"variables-{account.id}.json"
+        variables.write_text(json.dumps({template_id(name): account.variables(name) for name in FUNCTIONS}))
         return [
             str(program("sam", "sam")), "local", *words, "--template", str(self._template),
-            "--env-vars", str(self._variables), "--region", self._stack.region, "--skip-pull-image",
+            "--env-vars", str(variables), "--region", self._stack.region, "--skip-pull-image",
             "--parameter-overrides", f"Architecture={fast.ARCHITECTURE}",
         ]  # fmt: skip
 
-    def environment(self) -> dict[str, str]:
-        environment = self._stack.environment()
-        # `sam` itself calls nobody.
-        del environment["AWS_ENDPOINT_URL"]
-        return environment
+    def environment(self, account: world.Account) -> dict[str, str]:
+        # `sam` asks the emulator who it is. Asking AWS would cost seconds, and an answer.
+        return self._stack.environment() | account.environment()
 
-    def invoke(self, event: Path) -> Any:
+    def invoke(self, event: Path, account: world.Account) -> Any:
         """The function's answer to an event."""
         done = subprocess.run(
-            self.command("invoke", template_id(event), "--event", str(event)),
-            cwd=ROOT, env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-            timeout=180,
+            self.command(account, "invoke", template_id(event.name.split(".")[0]), "--event", str(event)),
+            cwd=ROOT, env=self.environment(account), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False, timeout=180,
         )  # fmt: skip
         lines = [line for line in done.stdout.splitlines() if line.strip()]
-        if not lines:
-            raise StackError(f"no answer from `sam local invoke`:\n{done.stderr[-2000:]}")
-        return json.loads(lines[-1])
+        try:
+            return json.loads(lines[-1])
+        except (IndexError, ValueError):
+            raise StackError(f"no answer from `sam local invoke`:\n{done.stdout}\n{done.stderr[-3000:]}") from None
 
     def close(self) -> None:
         self._template.unlink(missing_ok=True)
 
 
-def complaints(expected: dict[str, Any], answer: Any) -> list[str]:
+def complaints(expected: Mapping[str, Any], answer: Any) -> list[str]:
     """What is wrong with an answer."""
-    text = answer if isinstance(answer, str) else json.dumps(answer)
+    fields = answer if isinstance(answer, dict) else {}
     found = []
-    if "status" in expected and (not isinstance(answer, dict) or answer.get("statusCode") != expected["status"]):
-        found.append(f"status {answer.get('statusCode') if isinstance(answer, dict) else 'missing'}")
-    if "error" in expected and _error_type(answer) != expected["error"]:
-        found.append(f"error {_error_type(answer)}")
+    if expected.get("fails", False) != ("errorType" in fields):
+        found.append("the invocation fails" if "errorType" in fields else "the invocation does not fail")
+    if "status" in expected:
+        if fields.get("statusCode") != expected["status"]:
+            found.append(f"status {fields.get('statusCode')}")
+        if _error_type(fields) != expected.get("error"):
+            found.append(f"error {_error_type(fields)}")
     # A body is a string of JSON within JSON: look into it as it is, too.
-    plain = text + (str(answer.get("body", "")) if isinstance(answer, dict) else "")
-    found += [f"no `{part}`" for part in expected.get("contains", []) if part not in plain]
-    found += [f"has `{part}`" for part in expected.get("lacks", []) if part in plain]
+    text = json.dumps(answer, separators=(",", ":"))
+    plain = text + str(fields.get("body", ""))
+    found += [f"no {part}" for part in expected.get("contains", []) if part not in plain]
     return [*found, text[:1500]] if found else []
 
 
-def _error_type(answer: Any) -> str | None:
-    if not isinstance(answer, dict):
-        return None
-    headers = {**answer.get("headers", {}), **{k: v[0] for k, v in (answer.get("multiValueHeaders") or {}).items()}}
-    lower = {name.lower(): value for name, value in headers.items()}
-    return lower.get("x-amzn-errortype") or answer.get("errorType")
+def changes(expected: Mapping[str, Any], before: Mapping[str, str], account: world.Account) -> list[str]:
+    """What is wrong with what an event changed. (How many calls it took is counted in process.)"""
+    after = account.executions()
+    deleted = sorted(before.keys() - after.keys())
+    changed = sorted(f"{key} {status}" for key, status in after.items() if before.get(key) != status)
+    canceled = sorted(f"{key} CANCELED" for key in expected.get("canceled", []))
+    found = []
+    if deleted != sorted(expected.get("deleted", [])):
+        found.append(f"deleted {deleted}")
+    if changed != canceled:
+        found.append(f"changed {changed}")
+    if "sweep" in expected:
+        status = json.loads(account.read(f"sweeps/{expected['sweep']}/state.json"))["status"]
+        if status != expected["sweep_status"]:
+            found.append(f"the sweep's status is {status}")
+    return found
+
+
+def _error_type(answer: Mapping[str, Any]) -> str | None:
+    lower = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}
+    return lower.get("x-amzn-errortype")
 
 
 def invoke_all(stack: Stack, local: Local, wanted: list[str]) -> dict[str, list[str]]:
-    """The complaints about each event; no complaints, no entry's lines."""
-    expected = tomllib.loads((EVENTS / "expected.toml").read_text())
-    files = sorted(EVENTS.glob("*.json"))
+    """What is wrong, by event."""
+    expected = tomllib.loads((world.EVENTS / "expected.toml").read_text())
+    files = sorted(world.EVENTS.glob("*.json"))
     strays = sorted(set(expected) ^ {file.name for file in files})
     results = {name: ["is not both a file of events/ and in events/expected.toml"] for name in strays}
+    chosen = [file for file in files if file.name in expected and (not wanted or any(w in file.name for w in wanted))]
+    accounts = world.make(stack, len(chosen))
 
-    def one(event: Path) -> list[str]:
+    def one(event: Path, account: world.Account) -> list[str]:
         wants = expected[event.name]
         try:
-            made = given.prepare(stack, event, wants, stack.directory)
-            return complaints(wants, local.invoke(made))
-        except (StackError, ValueError, subprocess.TimeoutExpired) as error:
+            before = account.executions()
+            answer = local.invoke(event, account)
+            return complaints(wants, answer) + changes(wants, before, account)
+        except (StackError, subprocess.TimeoutExpired) as error:
             return [str(error)]
 
-    chosen = [file for file in files if file.name in expected and (not wanted or any(w in file.name for w in wanted))]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        for event, found in zip(chosen, pool.map(one, chosen), strict=True):
+        for event, found in zip(chosen, pool.map(one, chosen, accounts), strict=True):
             results[event.name] = found
-            print(f"{'FAILED' if found else 'ok    '} sam local invoke {event.name}", flush=True)
-            for line in found:
-                print(f"         {line}")
+            say(f"sam local invoke {event.name}", found)
     return results
 
 
+def say(what: str, found: list[str]) -> None:
+    print(f"{'FAILED' if found else 'ok    '} {what}", flush=True)
+    for line in found:
+        print(f"         {line}")
+
+
 @contextlib.contextmanager
-def api(local: Local) -> Iterator[str]:
+def api(local: Local, account: world.Account) -> Iterator[str]:
     """`sam local start-api` on a loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = (BUILD_DIRECTORY / "start-api.log").open("wb")
     running = subprocess.Popen(
-        local.command("start-api", "--host", "127.0.0.1", "--port", str(port), "--warm-containers", "LAZY"),
-        cwd=ROOT, env=local.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        local.command(account, "start-api", "--host", "127.0.0.1", "--port", str(port), "--warm-containers", "LAZY"),
+        cwd=ROOT, env=local.environment(account), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        start_new_session=True,
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 120
@@ -187,35 +203,33 @@ def call(url: str, method: str, path: str, body: str | None = None) -> dict[str,
         return {"statusCode": error.code, "headers": dict(error.headers), "body": error.read().decode()}
 
 
-# It carries no IAM identity: a well-formed request is refused, and a malformed one is told what is wrong.
+# It carries no IAM identity, and who nobody knows is told nothing else: every request is refused.
 CANCEL = "/things/sensor-1/jobs/job-1/cancel"
 DELETE = "/things/sensor-1/jobs/job-1/executionNumber/1"
-REFUSED = {"status": 403, "error": "AccessDeniedException"}
-INVALID = {"status": 400, "error": "InvalidRequestException"}
+REFUSED = {"status": 403, "error": "AccessDeniedException", "contains": ["carries no IAM identity"]}
 HTTP_CALLS: list[tuple[str, str, str | None, dict[str, Any]]] = [
     ("PUT", CANCEL, None, REFUSED),
     ("PUT", CANCEL + "?force=true", '{"expectedVersion":1}', REFUSED),
-    ("PUT", CANCEL + "?force=perhaps", None, {**INVALID, "contains": ["force"]}),
-    ("PUT", CANCEL, "{", INVALID),
+    ("PUT", CANCEL + "?force=perhaps", None, REFUSED),
+    ("PUT", CANCEL, "{", REFUSED),
     ("PUT", "/things/a%3Ab/jobs/job-1/cancel", None, REFUSED),
     ("DELETE", DELETE, None, REFUSED),
-    ("DELETE", DELETE + "?nonsense=1", None, {**INVALID, "contains": ["nonsense"]}),
+    ("DELETE", DELETE + "?nonsense=1", None, REFUSED),
     ("POST", "/sweeps", '{"operation":"delete-expired"}', REFUSED),
     ("GET", "/sweeps", None, REFUSED),
     ("GET", "/nowhere", None, {"status": 403}),
 ]
 
 
-def call_all(local: Local) -> dict[str, list[str]]:
+def call_all(local: Local, account: world.Account) -> dict[str, list[str]]:
+    """What is wrong, by HTTP call."""
     results = {}
-    with api(local) as url:
+    with api(local, account) as url:
         for method, path, body, wants in HTTP_CALLS:
             found = complaints(wants, call(url, method, path, body))
             name = f"{method} {path} {body or ''}".strip()
             results[name] = found
-            print(f"{'FAILED' if found else 'ok    '} sam local start-api {name}", flush=True)
-            for line in found:
-                print(f"         {line}")
+            say(f"sam local start-api {name}", found)
     return results
 
 
@@ -228,13 +242,12 @@ def main() -> int:
         print(f"sam-local: {'cannot run' if insists else 'left out'}: {reason}")
         return 1 if insists else 0
     wanted = sys.argv[1:]
-    with Stack.start(address=address, parameters=given.PARAMETERS, say=print) as stack:
-        given.world(stack)
+    with Stack.empty(address=address, say=print) as stack:
         local = Local(stack)
         try:
             results = invoke_all(stack, local, wanted)
             if not wanted:
-                results |= call_all(local)
+                results |= call_all(local, world.Account(stack, 999))
         finally:
             local.close()
     failed = sum(1 for found in results.values() if found)
