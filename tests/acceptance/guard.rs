@@ -9,7 +9,7 @@ use shared::execution::Status;
 use shared::guard::JobCache;
 use tests::{Fault, JobSetup, QueuedDelete};
 
-use crate::stage::{Answer, FORCE, NOBODY, OPERATOR, Stage, cancel_event, now};
+use crate::stage::{Answer, FORCE, NOBODY, OPERATOR, Stage, cancel_event, days_ago, now};
 
 const FORCED: &[(&str, &str)] = &[("force", "true")];
 const CONFLICT: (i64, &str) = (409, "InvalidStateTransitionException");
@@ -365,4 +365,28 @@ async fn a_burst_on_one_job_reads_it_once() {
     let answer: Answer = function.handle(cancel_event(OPERATOR, &[], ""), now()).await.into();
     answer.is(403, "AccessDeniedException");
     assert_eq!(stage.status(), Some(Status::Queued));
+}
+
+/// A cancel cannot name a number: it would hit the thing's current execution instead.
+#[tokio::test(start_paused = true)]
+async fn a_forced_delete_of_what_is_not_current_cancels_nothing() {
+    let stage = Stage::with(Status::Queued);
+    stage.iot.execution("fw", "pump", Status::Queued, days_ago(1), days_ago(1));
+    let answer = stage.delete(FORCE, FORCED).await;
+    answer.is(409, "InvalidStateTransitionException");
+    assert!(answer.message().contains("not the thing's current one"), "{answer:?}");
+    assert_eq!(stage.mutations(), 0);
+    assert_eq!(stage.iot.executions_of("fw", "pump").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_cancelled_and_not_deleted_is_told() {
+    for operation in ["put", "DeleteJobExecution"] {
+        let stage = Stage::with(Status::InProgress);
+        stage.script.fault(operation, 1, Fault::LostBefore);
+        let answer = stage.delete(FORCE, FORCED).await;
+        answer.is(503, "ServiceUnavailableException");
+        assert!(answer.message().starts_with("the execution was cancelled, and not deleted: "), "{answer:?}");
+        assert_eq!(stage.status(), Some(Status::Canceled));
+    }
 }

@@ -869,3 +869,60 @@ async fn one_broken_sweep_does_not_hide_the_others() {
     assert_eq!(page.sweeps.iter().map(|sweep| &sweep.sweep_id).collect::<Vec<_>>(), [&id]);
     assert_eq!(page.unreadable[0].as_str(), "20260101T000000Z-delete-expired-00000002");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_does_no_more_than_was_planned() {
+    let stage = staged();
+    let iot = stage.iot.clone();
+    // An execution that the scan has not seen, and that the rules have due.
+    stage.script.before("DeleteJobExecution", 1, move || {
+        iot.execution("fw-2", "extra", Status::Removed, days_ago(90), days_ago(31));
+    });
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "deleted"), outcomes(&report)), (DUE, DUE), "{report}");
+    assert_eq!(stage.script.count("DeleteJobExecution") as u64, DUE);
+    let left = things(&stage.iot, "due-").len() + things(&stage.iot, "extra").len();
+    assert_eq!(left, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_that_cannot_be_looked_into_stays_in_doubt_and_is_settled_later() {
+    let stage = staged();
+    stage.script.fault("DeleteJobExecution", 3, Fault::LostAfter);
+    for nth in 1..=4 {
+        stage.script.fault("DescribeJobExecution", nth, Fault::LostBefore);
+    }
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    assert!(sweeps.slice(&stage.queue.sent()[0], now()).await.is_err());
+    sweeps.deliver_all().await;
+    sweeps.assert_deleted("").await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(
+        (count(&report, "deleted"), count(&report, "deletedByInterruptedSlice")),
+        (DUE - 1, 1),
+        "{report}"
+    );
+    assert_eq!(report["attempts"], DUE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_is_not_sent_to_what_has_changed_since_it_was_listed() {
+    let check = async |change: fn(&tests::Device), outcome: &str| {
+        let stage = staged();
+        let device = stage.iot.device("fw-1", "stale-1");
+        stage.script.before("DescribeJobExecution", 1, move || change(&device));
+        let sweeps = Sweeps::new(&stage);
+        let id = sweeps.started(Operation::CancelStale, "a").await;
+        sweeps.deliver_all().await;
+        let report = sweeps.report(&id).await;
+        assert_eq!((count(&report, outcome), count(&report, "canceled")), (1, 1), "{report}");
+        assert_eq!(stage.script.count("CancelJobExecution"), 1, "{outcome}");
+    };
+    check(|device| device.replace(Status::Queued), "replaced").await;
+    check(|device| device.update(Status::InProgress), "noLongerEligible").await;
+    check(|device| device.forget(), "alreadyGone").await;
+}
