@@ -13,6 +13,7 @@ mod plan;
 mod read;
 mod report;
 mod scan;
+mod session;
 mod slice;
 mod start;
 mod state;

@@ -8,7 +8,8 @@ use tracing::warn;
 use super::act::Act;
 use super::cursor::{ApplyCursor, Candidate, MOST_RESTARTS, Phase, ScanCursor};
 use super::pace::IotOperation;
-use super::slice::{Lack, Session, Stop, Worker};
+use super::session::{Lack, Session, Stop};
+use super::slice::Worker;
 use super::state::{JobCounts, Sweep};
 use super::store;
 use super::tally::Tally;
@@ -223,16 +224,6 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             tracing::error!(event = "policy_error", errors = ?errors, job_id = %job.job.job_id);
         }
         decision
-    }
-}
-
-impl Lack {
-    pub(super) fn problem(&self) -> &str {
-        match self {
-            Self::NotFound => "not found",
-            Self::InvalidToken => "a page's token was refused",
-            Self::Unreadable(problem) => problem,
-        }
     }
 }
 

@@ -1,36 +1,23 @@
 //! One slice: take the step, work until the deadline, save, and send the next one on its way.
 
-use std::future::Future;
 use std::marker::PhantomData;
-use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use object_store::{ObjectStore, PutMode, UpdateVersion};
+use jiff::Timestamp;
+use object_store::{ObjectStore, PutMode};
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
-use tracing::{error, info, warn};
+use tracing::info;
 
 use super::SliceMessage;
 use super::act::Act;
-use super::cursor::Phase;
-use super::pace::{CallRate, IotOperation, OutOfTime, Pacer};
+use super::cursor::{ApplyCursor, Phase};
+use super::pace::CallRate;
 use super::plan::{Plan, StoppedPlan};
-use super::report::Report;
-use super::state::{Lease, Sweep, SweepStatus};
+use super::session::{Session, Stop};
+use super::state::{Sweep, SweepStatus};
 use super::store::{self, StoreError};
 use crate::access::AccessPolicy;
-use crate::ports::{Cause, MutationError, ReadError, ReadJobs, SliceQueue, chain};
+use crate::ports::{Cause, ReadJobs, SliceQueue};
 use crate::retention::Retention;
-
-/// What is kept free before the deadline, for the call under way, the state and the message; a
-/// third of a slice that is shorter than three times that.
-const MARGIN: Duration = Duration::from_secs(20);
-
-/// How often a read that AWS cannot answer is tried.
-const READ_TRIES: u32 = 4;
-
-/// How long a checkpoint may be old while a large job is scanned.
-const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
 
 /// A sweep's function: its right, its rules and what it reaches.
 #[derive(Debug)]
@@ -97,56 +84,6 @@ pub enum SliceError {
         /// Why.
         source: Cause,
     },
-}
-
-/// Why work stops in the middle.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// There is no time for another call.
-    OutOfTime,
-    /// The sweep cannot go on, now or later.
-    Failed(String),
-    /// It cannot go on now.
-    Error(SliceError),
-}
-
-impl From<OutOfTime> for Stop {
-    fn from(_: OutOfTime) -> Self {
-        Self::OutOfTime
-    }
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unreadable { .. } => Self::Failed(error.to_string()),
-            StoreError::NotFound(_) | StoreError::Conflict(_) | StoreError::Unavailable { .. } => {
-                Self::Error(error.into())
-            }
-        }
-    }
-}
-
-/// What a read may lack without anything being wrong with AWS.
-#[derive(Debug)]
-pub(super) enum Lack {
-    NotFound,
-    InvalidToken,
-    Unreadable(String),
-}
-
-/// A slice at work.
-#[derive(Debug)]
-pub(super) struct Session<'a> {
-    pub(super) bucket: &'a dyn ObjectStore,
-    pub(super) sweep: Sweep,
-    version: UpdateVersion,
-    pacer: Pacer,
-    started: Timestamp,
-    origin: Instant,
-    saved: Instant,
-    /// Whether a mutation was sent whose effect is not known.
-    pub(super) in_doubt: bool,
 }
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
@@ -269,206 +206,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             sweep.phase = Phase::Done;
         } else {
             sweep.status = SweepStatus::Applying;
-            sweep.phase = Phase::Applying(super::cursor::ApplyCursor::default());
+            sweep.phase = Phase::Applying(ApplyCursor::default());
         }
         if session.sweep.phase != Phase::Done {
             session.save().await?;
         }
         Ok(())
-    }
-}
-
-impl<'a> Session<'a> {
-    fn new<I, Q, A>(
-        worker: &Worker<'a, I, Q, A>,
-        sweep: Sweep,
-        version: UpdateVersion,
-        time: SliceTime,
-    ) -> Self {
-        let origin = Instant::now();
-        let left = Duration::try_from(time.deadline.duration_since(time.now)).unwrap_or_default();
-        let deadline = origin + left.saturating_sub(MARGIN.min(left / 3));
-        Self {
-            bucket: worker.bucket,
-            sweep,
-            version,
-            pacer: Pacer::new(worker.rate, deadline),
-            started: time.now,
-            origin,
-            saved: origin,
-            in_doubt: false,
-        }
-    }
-
-    fn now(&self) -> Timestamp {
-        let elapsed = SignedDuration::try_from(self.origin.elapsed()).unwrap_or(SignedDuration::MAX);
-        self.started.saturating_add(elapsed).unwrap_or(self.started)
-    }
-
-    /// Takes the step, unless an invocation that may be alive has it.
-    async fn claim(&mut self, holder: &str, time: SliceTime) -> Result<(), SliceError> {
-        if let Some(lease) = self.sweep.lease.as_ref().filter(|lease| lease.until > time.now) {
-            return Err(SliceError::Held { until: lease.until });
-        }
-        self.sweep.attempt += 1;
-        self.sweep.lease = Some(Lease { holder: holder.to_owned(), until: time.deadline });
-        if self.sweep.status == SweepStatus::Queued {
-            // A released plan has been scanned before.
-            let scanned = matches!(self.sweep.phase, Phase::Applying(_) | Phase::Done);
-            self.sweep.status = if scanned { SweepStatus::Applying } else { SweepStatus::Scanning };
-        }
-        self.save().await
-    }
-
-    /// Writes the state, if nobody else has written it since.
-    pub(super) async fn save(&mut self) -> Result<(), SliceError> {
-        self.sweep.updated_at = self.now();
-        let key = store::state_key(&self.sweep.sweep_id);
-        let mode = PutMode::Update(self.version.clone());
-        self.version = match store::put(self.bucket, &key, &self.sweep, mode).await {
-            Ok(version) => version,
-            Err(StoreError::Conflict(_)) => self.own_write(&key).await?,
-            Err(error) => return Err(error.into()),
-        };
-        self.saved = Instant::now();
-        Ok(())
-    }
-
-    /// After a conflict: a write whose answer was lost and that was sent again conflicts with
-    /// itself. What is there tells; it names the invocation and the moment.
-    async fn own_write(&self, key: &str) -> Result<UpdateVersion, SliceError> {
-        let (there, version): (Sweep, _) = store::get(self.bucket, key).await?;
-        if there == self.sweep { Ok(version) } else { Err(SliceError::Superseded) }
-    }
-
-    /// Writes the state if the last writing is a while ago.
-    pub(super) async fn save_now_and_then(&mut self) -> Result<(), SliceError> {
-        if self.saved.elapsed() >= CHECKPOINT_AGE { self.save().await } else { Ok(()) }
-    }
-
-    async fn release(&mut self) -> Result<(), SliceError> {
-        self.sweep.lease = None;
-        self.save().await
-    }
-
-    async fn finish(&mut self) -> Result<(), SliceError> {
-        let sweep = &mut self.sweep;
-        sweep.phase = Phase::Done;
-        sweep.lease = None;
-        if !sweep.status.is_final() {
-            sweep.status = SweepStatus::Succeeded;
-        }
-        self.sweep.finished_at = Some(self.now());
-        let report = Report::of(&self.sweep);
-        let key = store::report_key(&self.sweep.sweep_id);
-        store::put(self.bucket, &key, &report, PutMode::Overwrite).await?;
-        // Told before it is final: after that, nobody would tell it again.
-        self.tell();
-        self.save().await
-    }
-
-    fn tell(&self) {
-        let Sweep { sweep_id, status, .. } = &self.sweep;
-        let reason = self.sweep.failure.as_deref().unwrap_or_default();
-        match status {
-            SweepStatus::Failed => error!(event = "sweep_failed", %sweep_id, reason),
-            SweepStatus::StoppedByBreaker => error!(event = "sweep_stopped", %sweep_id, reason),
-            SweepStatus::Succeeded | SweepStatus::Queued | SweepStatus::Scanning | SweepStatus::Applying => {
-                info!(
-                    event = "sweep_finished", %sweep_id, dry_run = self.sweep.dry_run,
-                    rows_seen = self.sweep.rows_seen(), due = self.sweep.tally.total_due(),
-                    outcomes = ?self.sweep.outcomes,
-                );
-            }
-        }
-    }
-
-    /// Counts a call that is about to be made, in its slot.
-    async fn slot(&mut self, operation: IotOperation) -> Result<(), Stop> {
-        self.pacer.slot(operation).await?;
-        *self.sweep.calls.entry(operation).or_default() += 1;
-        Ok(())
-    }
-
-    fn throttled(&mut self, operation: IotOperation) {
-        self.pacer.throttled(operation);
-        *self.sweep.throttled.entry(operation).or_default() += 1;
-    }
-
-    /// Whether there is time for another call at all.
-    pub(super) fn time_left(&self) -> bool {
-        self.pacer.time_left()
-    }
-
-    /// Reads, paced: throttled as often as it takes, and a few times when AWS cannot answer.
-    pub(super) async fn read<T, F>(
-        &mut self,
-        operation: IotOperation,
-        mut call: impl FnMut() -> F,
-    ) -> Result<Result<T, Lack>, Stop>
-    where
-        F: Future<Output = Result<T, ReadError>>,
-    {
-        let mut failures = 0;
-        loop {
-            self.slot(operation).await?;
-            let error = match call().await {
-                Ok(value) => {
-                    self.pacer.went_through(operation);
-                    return Ok(Ok(value));
-                }
-                Err(error) => error,
-            };
-            match error {
-                ReadError::NotFound(_) => return Ok(Err(Lack::NotFound)),
-                ReadError::InvalidToken(_) => return Ok(Err(Lack::InvalidToken)),
-                ReadError::Invalid(_) | ReadError::Unreadable { .. } => {
-                    return Ok(Err(Lack::Unreadable(error.to_string())));
-                }
-                ReadError::Throttled { .. } => self.throttled(operation),
-                ReadError::Unavailable { source, .. } => {
-                    failures += 1;
-                    warn!(event = "read_failed", %operation, failures, error = chain(&*source));
-                    if failures >= READ_TRIES {
-                        let what = format!("AWS IoT could not answer {operation} {failures} times");
-                        return Err(Stop::Error(SliceError::Unavailable { what, source }));
-                    }
-                    sleep(Duration::from_millis(200) * 2_u32.pow(failures)).await;
-                }
-            }
-        }
-    }
-
-    /// Sends a mutation, paced: again only when it was throttled, which means that nothing
-    /// happened. Whatever else AWS answers goes to the caller.
-    pub(super) async fn mutate<F>(
-        &mut self,
-        operation: IotOperation,
-        mut call: impl FnMut() -> F,
-    ) -> Result<Result<(), MutationError>, Stop>
-    where
-        F: Future<Output = Result<(), MutationError>>,
-    {
-        loop {
-            self.slot(operation).await?;
-            match call().await {
-                Err(MutationError::Throttled(_)) => self.throttled(operation),
-                Err(MutationError::RoleRefused(source)) => {
-                    let cause = chain(&*source);
-                    let reason = format!("AWS refused this function's role {operation}: {cause}");
-                    return Err(Stop::Failed(reason));
-                }
-                answer => {
-                    self.pacer.went_through(operation);
-                    return Ok(answer);
-                }
-            }
-        }
-    }
-}
-
-impl From<SliceError> for Stop {
-    fn from(error: SliceError) -> Self {
-        Self::Error(error)
     }
 }
