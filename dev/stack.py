@@ -168,6 +168,7 @@ def _sam_build(say: Callable[[str], None]) -> None:
     tools = program("sam", "sam").parent
     command = [tools / "sam", "build", "--template", ROOT / "template.yaml", "--build-dir", BUILD_DIRECTORY]
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    began = time.time()
     with log.open("w") as output:
         running = subprocess.Popen(
             [*command, "--parameter-overrides", f"Architecture={fast.ARCHITECTURE}"],
@@ -182,14 +183,18 @@ def _sam_build(say: Callable[[str], None]) -> None:
                 running.wait(timeout=20)
                 break
             except subprocess.TimeoutExpired:
-                compiled = [line.split()[1] for line in _text(log).splitlines() if "Compiling " in line]
-                if compiled:
-                    say(f"sam build: {len(compiled)} crates, now {compiled[-1]}")
+                say(f"sam build: {_crates_built_since(began)} crates so far, {time.time() - began:.0f} s")
             except BaseException:
                 running.terminate()
                 raise
     if running.returncode != 0:
         raise StackError(f"sam build failed:\n{_tail(log, 40)}")
+
+
+def _crates_built_since(began: float) -> int:
+    """`sam build` keeps cargo's output to itself; what cargo finished is in its directory."""
+    finished = (ROOT / "target" / fast.TRIPLE / "release" / "deps").glob("*.d")
+    return sum(1 for file in finished if file.stat().st_mtime >= began)
 
 
 def _text(file: Path) -> str:
@@ -258,6 +263,7 @@ class Stack:
         reach.
         """
         environments.ensure("emulator")
+        _remove_leftovers()
         stack = cls(name or f"{os.getpid()}-{secrets.token_hex(3)}", say)
         stack._address = address
         try:
@@ -561,23 +567,27 @@ def _end_group(leader: int, ended: Callable[[], object | None]) -> None:
 UP_DIRECTORY = STACKS_DIRECTORY / "up"
 
 
-def _running_pid() -> int | None:
-    """The process of the stack that is up, if it is one of ours still."""
+def _emulator_of(directory: Path) -> int | None:
+    """The process of the emulator that has its files in a directory, if it still runs."""
     try:
-        pid = int((UP_DIRECTORY / "pid").read_text())
-        command = (
-            Path(f"/proc/{pid}/cmdline").read_bytes()
-            if Path("/proc").is_dir()
-            else subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False).stdout
-        )
+        pid = int((directory / "pid").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return pid if str(ROOT / "dev" / "emulator.py").encode() in command else None
+    return pid if str(directory / "clock").encode() in command else None
+
+
+def _remove_leftovers() -> None:
+    """Removes the files of stacks that were not stopped in order, an hour after they were made."""
+    for directory in STACKS_DIRECTORY.glob("*"):
+        made = directory / "pid"
+        if made.is_file() and made.stat().st_mtime < time.time() - 3600 and _emulator_of(directory) is None:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def up(parameters: Mapping[str, str]) -> None:
     """Starts a stack that stays, and writes where it is and whom it knows to `.local/stack.env`."""
-    if _running_pid() is not None:
+    if _emulator_of(UP_DIRECTORY) is not None:
         raise StackError(f"a stack is up already, see {STACK_ENV.relative_to(ROOT)}; `make down` ends it")
     stack = Stack.start(parameters, name="up", say=lambda line: print(f"  {line}", flush=True), detached=True)
     lines = {
@@ -598,7 +608,7 @@ def up(parameters: Mapping[str, str]) -> None:
 
 def down() -> None:
     """Ends the stack that `up` started."""
-    pid = _running_pid()
+    pid = _emulator_of(UP_DIRECTORY)
     if pid is not None:
         _end_group(pid, lambda: None)
     shutil.rmtree(UP_DIRECTORY, ignore_errors=True)
@@ -608,7 +618,7 @@ def down() -> None:
 
 def status() -> None:
     """Says whether a stack is up."""
-    pid = _running_pid()
+    pid = _emulator_of(UP_DIRECTORY)
     print("no stack is up" if pid is None else f"up, process {pid}, see {STACK_ENV.relative_to(ROOT)}")
 
 
