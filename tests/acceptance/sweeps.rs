@@ -829,6 +829,7 @@ async fn a_state_that_was_written_and_not_acknowledged_is_recognised() {
         let stage = staged();
         let sweeps = Sweeps::new(&stage);
         let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        let before = stage.script.count("put");
         stage.script.fault("put", nth, Fault::Conflicts);
         sweeps.deliver_all().await;
         let context = format!("put {nth}");
@@ -836,6 +837,11 @@ async fn a_state_that_was_written_and_not_acknowledged_is_recognised() {
         assert_eq!(report["status"], "SUCCEEDED", "{context}");
         assert_eq!(things(&stage.iot, "due-"), BTreeSet::new(), "{context}");
         assert_eq!(outcomes(&report), DUE, "{context} {report}");
+        let calls = stage.script.calls();
+        let hit = calls.iter().filter(|call| call.operation == "put").nth(before + nth - 1);
+        if hit.is_some_and(|call| call.subject.ends_with("state.json")) {
+            assert_eq!(report["slices"], 1, "{context}: the slice stopped for nothing");
+        }
     }
 }
 
