@@ -5,7 +5,7 @@ stack. A file's name begins with its function, and events/expected.toml says wha
 
 Where no Docker engine can run this says why and passes, unless SAM_LOCAL_INSIST=1.
 
-    .local/venv-clients/bin/python tests/sam_local/run.py [PART_OF_A_FILE_NAME...]
+    .local/venv-clients/bin/python tests/sam_local/run.py [PART_OF_A_FILE_NAME...] [start-api]
 """
 
 from __future__ import annotations
@@ -203,18 +203,19 @@ def call(url: str, method: str, path: str, body: str | None = None) -> dict[str,
         return {"statusCode": error.code, "headers": dict(error.headers), "body": error.read().decode()}
 
 
-# It carries no IAM identity, and who nobody knows is told nothing else: every request is refused.
+# It carries no IAM identity: a malformed request is told what is wrong, and a well-formed one is refused.
 CANCEL = "/things/sensor-1/jobs/job-1/cancel"
 DELETE = "/things/sensor-1/jobs/job-1/executionNumber/1"
 REFUSED = {"status": 403, "error": "AccessDeniedException", "contains": ["carries no IAM identity"]}
+INVALID = {"status": 400, "error": "InvalidRequestException"}
 HTTP_CALLS: list[tuple[str, str, str | None, dict[str, Any]]] = [
     ("PUT", CANCEL, None, REFUSED),
     ("PUT", CANCEL + "?force=true", '{"expectedVersion":1}', REFUSED),
-    ("PUT", CANCEL + "?force=perhaps", None, REFUSED),
-    ("PUT", CANCEL, "{", REFUSED),
+    ("PUT", CANCEL + "?force=perhaps", None, {**INVALID, "contains": ["force"]}),
+    ("PUT", CANCEL, "{", {**INVALID, "contains": ["body"]}),
     ("PUT", "/things/a%3Ab/jobs/job-1/cancel", None, REFUSED),
     ("DELETE", DELETE, None, REFUSED),
-    ("DELETE", DELETE + "?nonsense=1", None, REFUSED),
+    ("DELETE", DELETE + "?nonsense=1", None, {**INVALID, "contains": ["nonsense"]}),
     ("POST", "/sweeps", '{"operation":"delete-expired"}', REFUSED),
     ("GET", "/sweeps", None, REFUSED),
     ("GET", "/nowhere", None, {"status": 403}),
@@ -246,7 +247,7 @@ def main() -> int:
         local = Local(stack)
         try:
             results = invoke_all(stack, local, wanted)
-            if not wanted:
+            if not wanted or "start-api" in wanted:
                 results |= call_all(local, world.Account(stack, 999))
         finally:
             local.close()
