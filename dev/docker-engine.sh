@@ -47,6 +47,7 @@ start_engine() {
     [[ $(id -u) == 0 ]] || { say "needs root to start an engine"; exit 1; }
     mkdir -p "$RUN" "$DATA"
     rm -f "$RUN/docker.pid"
+    [[ -e /sys/class/net/docker0 ]] || touch "$RUN/made-bridge"
     # No rules in the firewall: containers talk to this machine only, over the bridge.
     setsid dockerd --host "$SOCKET" --data-root "$DATA/data" --exec-root "$RUN/exec" --pidfile "$RUN/docker.pid" \
         --iptables=false --ip6tables=false --ip-masq=false >"$DATA/dockerd.log" 2>&1 </dev/null &
@@ -89,6 +90,7 @@ stop_engine() {
             kill -0 "$pid" 2>/dev/null || break
             sleep 0.2
         done
+        [[ -e $RUN/made-bridge ]] && ip link delete docker0 2>/dev/null
         say "ended"
     fi
     rm -rf "$RUN"
