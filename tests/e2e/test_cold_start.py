@@ -1,0 +1,87 @@
+"""A function that is set up wrongly does not start, and says what is wrong."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from stack import BUILD_DIRECTORY
+
+# What each function takes, with a value that is right.
+SETTINGS = {
+    "CancelExecution": {"CALLER_IDENTITY": "iam"},
+    "DeleteExecution": {"CALLER_IDENTITY": "iam", "BUCKET": "b"},
+    "StartSweep": {
+        "CALLER_IDENTITY": "iam",
+        "BUCKET": "b",
+        "DRY_RUN": "true",
+        "DELETE_EXPIRED_QUEUE_URL": "http://127.0.0.1:9/q",
+        "CANCEL_STALE_QUEUE_URL": "http://127.0.0.1:9/q",
+    },
+    "DeleteExpired": {"BUCKET": "b", "DRY_RUN": "true", "QUEUE_URL": "http://127.0.0.1:9/q", "CALLS_PER_SECOND": "8"},
+    "CancelStale": {"BUCKET": "b", "DRY_RUN": "true", "QUEUE_URL": "http://127.0.0.1:9/q", "CALLS_PER_SECOND": "8"},
+    "ReadSweeps": {"CALLER_IDENTITY": "iam", "BUCKET": "b"},
+}
+
+
+def start(function: str, settings: dict[str, str]) -> tuple[int, dict]:
+    """Starts a function's binary as Lambda does; gives its exit code and the last line of its log."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        # Nobody listens: a function that gets this far ends here.
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9",
+        "AWS_LAMBDA_FUNCTION_NAME": function,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
+        "AWS_LAMBDA_LOG_GROUP_NAME": "group",
+    } | {f"JOBWARDEN_{name}": value for name, value in settings.items()}
+    binary = BUILD_DIRECTORY / function / "bootstrap"
+    done = subprocess.run([binary], env=environment, capture_output=True, text=True, check=False, timeout=30)
+    lines = done.stdout.strip().splitlines()
+    return done.returncode, json.loads(lines[-1]) if lines else {}
+
+
+def told(function: str, settings: dict[str, str]) -> str:
+    code, line = start(function, settings)
+    assert code == 1
+    assert line["level"] == "ERROR"
+    assert line["fields"]["event"] == "start_failed"
+    return line["fields"]["error"]
+
+
+@pytest.mark.parametrize("function", SETTINGS)
+def test_a_missing_setting_stops_the_start(stack, function):
+    for name in SETTINGS[function]:
+        settings = {key: value for key, value in SETTINGS[function].items() if key != name}
+        assert f"JOBWARDEN_{name} is missing" in told(function, settings)
+
+
+@pytest.mark.parametrize("function", SETTINGS)
+def test_an_unknown_setting_stops_the_start(stack, function):
+    message = told(function, SETTINGS[function] | {"DRYRUN": "false"})
+    assert "JOBWARDEN_DRYRUN is not known here; remove it or correct its name" in message
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "value"),
+    [
+        ("StartSweep", "DRY_RUN", "no"),
+        ("DeleteExpired", "CALLS_PER_SECOND", "0"),
+        ("CancelStale", "CALLS_PER_SECOND", "fast"),
+        ("CancelExecution", "CALLER_IDENTITY", "header"),
+        ("ReadSweeps", "BUCKET", " "),
+    ],
+)
+def test_a_setting_that_makes_no_sense_stops_the_start(stack, function, name, value):
+    assert f"JOBWARDEN_{name}: " in told(function, SETTINGS[function] | {name: value})
+
+
+@pytest.mark.parametrize("function", SETTINGS)
+def test_right_settings_get_as_far_as_asking_for_work(stack, function):
+    code, line = start(function, SETTINGS[function])
+    assert code != 0
+    assert "environment is wrong" not in json.dumps(line)
