@@ -44,7 +44,7 @@ check: ## Formats, lints, docs, dependencies and the template
 
 build: ## Build what `sam deploy` deploys, with the deployed profile, into .aws-sam/
 	@$(ENVIRONMENTS) sam cross
-	@PATH="$$PWD/.local/venv-sam/bin:$$PWD/.local/venv-cross/bin:$$PATH" sam build $(SAM_BUILD_ARGS)
+	@PATH="$$PWD/.local/venv-cross/bin:$$PWD/.local/venv-sam/bin:$$PATH" sam build $(SAM_BUILD_ARGS)
 
 clean: down ## Remove what the targets made, except for cargo's target/
 	@rm -rf .local .aws-sam
