@@ -335,6 +335,7 @@ async fn a_sweep_goes_on_slice_by_slice_and_starts_no_call_after_its_deadline() 
     sweeps.assert_deleted("").await;
     let report = sweeps.report(&id).await;
     assert!(report["slices"].as_u64().unwrap() > 3, "{report}");
+    assert!(report["durationSeconds"].as_i64().unwrap() > 3 * 100, "{report}");
     assert_eq!((count(&report, "deleted"), outcomes(&report)), (DUE, DUE));
     assert_eq!(report["due"], DUE);
 }

@@ -32,8 +32,12 @@ pub struct Report {
     pub failure: Option<String>,
     /// The time that ages are counted to.
     pub now: Timestamp,
+    /// When its first slice began.
+    pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// How long it took, waiting between slices included.
+    pub duration_seconds: Option<i64>,
     /// How many slices it took.
     pub slices: u64,
     /// The retention rules it went by.
@@ -105,7 +109,12 @@ impl Report {
             status: sweep.status,
             failure: sweep.failure.clone(),
             now: sweep.now,
+            started_at: sweep.started_at,
             finished_at: sweep.finished_at,
+            duration_seconds: sweep
+                .started_at
+                .zip(sweep.finished_at)
+                .map(|(started, finished)| finished.duration_since(started).as_secs()),
             slices: sweep.attempt,
             rules_digest: sweep.rules_digest.clone(),
             policy_digest: sweep.policy_digest.clone(),

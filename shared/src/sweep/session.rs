@@ -125,6 +125,7 @@ impl<'a> Session<'a> {
             return Err(SliceError::Held { until: lease.until });
         }
         self.sweep.attempt += 1;
+        self.sweep.started_at.get_or_insert(time.now);
         self.sweep.lease = Some(Lease { holder: holder.to_owned(), until: time.deadline });
         if self.sweep.status == SweepStatus::Queued {
             // A released plan has been scanned before.

@@ -152,6 +152,9 @@ pub struct Sweep {
     pub throttled: BTreeMap<IotOperation, u64>,
     /// What has been archived.
     pub archive: ArchiveTotals,
+    /// When its first slice began.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<Timestamp>,
     /// When the state was last written.
     pub updated_at: Timestamp,
     /// When it ended.
@@ -219,6 +222,7 @@ impl Sweep {
             calls: BTreeMap::new(),
             throttled: BTreeMap::new(),
             archive: ArchiveTotals::default(),
+            started_at: None,
             updated_at: now,
             finished_at: None,
         }
