@@ -25,7 +25,7 @@ def delete_path(m, number: str = "1", thing: str | None = None, job: str | None 
 def check_refused(answer, member: str, *words: str) -> None:
     assert answer.status == 400, (answer.status, answer.body)
     assert answer.error == "InvalidRequestException", answer.headers
-    assert set(answer.json) == {"message"}
+    assert set(answer.json) == {"__type", "message"}
     for word in (member, *words):
         assert word.lower() in answer.message.lower(), f"{word!r} is not in {answer.message!r}"
 
