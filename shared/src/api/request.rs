@@ -136,7 +136,7 @@ impl ApiRequest {
         let mut violations = Vec::new();
         let operation = self.query("operation", operation, &mut violations);
         let max_results = self.query("maxResults", max_results, &mut violations).unwrap_or(25);
-        let after = self.query("nextToken", SweepId::parse, &mut violations);
+        let after = self.query("nextToken", next_token, &mut violations);
         self.refuse_rest_of_query("operation, maxResults, nextToken", &mut violations);
         self.refuse_body("GET /sweeps", &mut violations);
         if violations.is_empty() {
@@ -231,6 +231,13 @@ fn max_results(value: &str) -> Result<usize, Violation> {
         .ok()
         .filter(|number| (1..=100).contains(number))
         .ok_or_else(|| Violation::new("maxResults", format!("{} must be from 1 to 100", quoted(value))))
+}
+
+/// The token of a page is the last sweep's id.
+fn next_token(value: &str) -> Result<SweepId, Violation> {
+    SweepId::parse(value).map_err(|_| {
+        Violation::new("nextToken", format!("{} must be the nextToken of the page before", quoted(value)))
+    })
 }
 
 fn plan_digest(digest: String) -> Result<String, Violation> {
@@ -364,6 +371,16 @@ mod tests {
         assert!(request(&[], "{}").delete().is_ok());
         let message = request(&[], "{\"force\":true}").delete().unwrap_err().message;
         assert!(message.contains("body: DeleteJobExecution takes no body"), "{message}");
+    }
+
+    #[test]
+    fn a_page_of_sweeps_names_what_is_wrong_with_it() {
+        let message = |query| request(query, "").list_sweeps().unwrap_err().message;
+        assert!(message(&[("nextToken", "\0")]).contains("nextToken: `\\0` must be the nextToken"));
+        assert!(message(&[("maxResults", "101")]).contains("maxResults: `101` must be from 1 to 100"));
+        assert!(
+            message(&[("operation", "")]).contains("operation: `` must be delete-expired or cancel-stale")
+        );
     }
 
     #[test]
