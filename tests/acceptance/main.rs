@@ -10,5 +10,6 @@
 mod access;
 mod events;
 mod guard;
+mod races;
 mod stage;
 mod sweeps;

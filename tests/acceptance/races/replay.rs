@@ -1,0 +1,286 @@
+//! The code of the guard, told word for word what a path of the model tells its machine: it must make
+//! the same calls and come to the same answer, or the model proves nothing about it.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+use shared::access::{AccessPolicy, Principal, User};
+use shared::archive::Delete;
+use shared::execution::{Execution, ExecutionRow, Job, Status};
+use shared::guard::{Answer as Told, Caller};
+use shared::guard::{CancelRequest, DeleteRequest, Guard, GuardError, JobCache};
+use shared::ids::{ExecutionNumber, JobId, ThingName, Version};
+use shared::ports::{
+    Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
+    ReadError, ReadJobs,
+};
+use stateright::Model;
+use tests::{FakeBucket, Fault, Script};
+
+use super::cloud::{self, Refusal, Strength, Which};
+use super::protocol::{self, Answer, Operation, Policy};
+use super::scene::{Action, Scene, State};
+use super::wire::{Call, Heard};
+
+const PERMITS_ALL: &str = "@id(\"all\") @reason(\"all\") permit (principal, action, resource);";
+
+/// How many exchanges back a run is told from another that has come to the same state. The code may
+/// remember what the machine has forgotten.
+const REMEMBERED: usize = 2;
+
+/// A run from the operation's point of view: its calls with what came back, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct View {
+    exchanges: Vec<(Call, Heard)>,
+    decided: Option<cloud::Execution>,
+    answer: Answer,
+}
+
+/// How the one operation of a scene sees its runs. Every state that the model can reach before the
+/// answer is reached in one of them, by whatever the last exchanges were.
+fn views(scene: &Scene) -> HashSet<View> {
+    let mut views = HashSet::new();
+    let mut reached = HashSet::new();
+    let starts = scene.init_states().into_iter();
+    let mut next: VecDeque<(State, Vec<(Call, Heard)>)> = starts.map(|state| (state, Vec::new())).collect();
+    let mut actions = Vec::new();
+    while let Some((state, exchanges)) = next.pop_front() {
+        let run = state.ours[0];
+        if let Some(answer) = run.answer() {
+            let decided = run.decided;
+            views.insert(View { exchanges, decided, answer });
+            continue;
+        }
+        scene.actions(&state, &mut actions);
+        for action in actions.drain(..) {
+            let Some(after) = scene.next_state(&state, action) else {
+                continue;
+            };
+            let mut exchanges = exchanges.clone();
+            if let Action::Ours(by, fate) = action {
+                exchanges.extend(scene.exchange(&mut state.clone(), by, fate));
+            }
+            let last = exchanges[exchanges.len().saturating_sub(REMEMBERED)..].to_vec();
+            if reached.insert((after.clone(), last)) {
+                next.push_back((after, exchanges));
+            }
+        }
+    }
+    views
+}
+
+/// Lets the code of the guard live through every view of a scene, and says how they end.
+pub(super) async fn act_out(scene: &Scene) -> Vec<Answer> {
+    let access = match scene.rules.policy {
+        Policy::Shipped => AccessPolicy::shipped().unwrap(),
+        Policy::PermitsAll => AccessPolicy::parse("all.cedar", PERMITS_ALL).unwrap(),
+    };
+    let views = views(scene);
+    for view in &views {
+        live_through(scene, &access, view).await;
+    }
+    views.into_iter().map(|view| view.answer).collect()
+}
+
+async fn live_through(scene: &Scene, access: &AccessPolicy, view: &View) {
+    let script = Script::default();
+    let bucket = FakeBucket::new(script.clone());
+    let mut archived = Vec::new();
+    let mut calls = VecDeque::new();
+    for (call, heard) in &view.exchanges {
+        match (call, heard) {
+            (Call::Archive(record), Heard::Accepted) => archived.push(execution(*record).row),
+            (Call::Archive(_), _) => script.fault("put", 1, Fault::LostBefore),
+            (call, heard) => calls.push_back((*call, *heard)),
+        }
+    }
+    let iot = Prompter { calls: Mutex::new(calls), job: scene.rules.job };
+    let guard = Guard { iot: &iot, access, jobs: &JobCache::default() };
+    let answer = ask(&guard, &bucket, scene.ours[0]).await;
+    if let Ok(told) = &answer {
+        assert_eq!(Some(&told.execution), view.decided.map(execution).as_ref(), "{view:?}");
+    }
+    assert_eq!(heard_by_the_caller(answer), view.answer, "{view:?}");
+    let left_out = iot.calls.into_inner().unwrap();
+    assert!(left_out.is_empty(), "the code does not make {left_out:?} of {view:?}");
+    let records = bucket.archive().await;
+    let records: Vec<_> = records.iter().map(|record| record.row().clone()).collect();
+    assert_eq!(records, archived, "{view:?}");
+}
+
+async fn ask(
+    guard: &Guard<'_, Prompter>,
+    bucket: &FakeBucket,
+    operation: Operation,
+) -> Result<Told, GuardError> {
+    let principal = Principal::User(User {
+        id: "fred".to_owned(),
+        account: "123456789012".to_owned(),
+        groups: vec!["jobwarden-force".to_owned()],
+    });
+    let caller = Caller { principal: &principal, now: crate::stage::now(), request_id: "request" };
+    let cancel = |force| CancelRequest {
+        job_id: job_id(),
+        thing_name: thing_name(),
+        force,
+        expected_version: None,
+        status_details: None,
+        dry_run: false,
+    };
+    let delete = |force| DeleteRequest {
+        job_id: job_id(),
+        thing_name: thing_name(),
+        execution_number: ExecutionNumber::new(1),
+        force,
+        namespace_id: None,
+        dry_run: false,
+    };
+    match operation {
+        Operation::Cancel => guard.cancel(&caller, &cancel(Force::Never)).await,
+        Operation::ForcedCancel => guard.cancel(&caller, &cancel(Force::EvenInProgress)).await,
+        Operation::Delete => guard.delete(bucket, &caller, &delete(Force::Never)).await,
+        Operation::ForcedDelete => guard.delete(bucket, &caller, &delete(Force::EvenInProgress)).await,
+        Operation::BareForcedDelete => panic!("no code of the guard does this"),
+    }
+}
+
+fn heard_by_the_caller(answer: Result<Told, GuardError>) -> Answer {
+    match answer {
+        Ok(told) => match (told.result, told.confirmed) {
+            ("canceled", true) => Answer::Canceled,
+            ("canceled", false) => Answer::CancelAccepted,
+            ("deleted", true) => Answer::Deleted,
+            told => panic!("an answer that the model does not know: {told:?}"),
+        },
+        Err(GuardError::Refused { .. }) => Answer::PolicyRefused,
+        Err(GuardError::NotFound(_)) => Answer::Refused(Refusal::NotFound),
+        Err(GuardError::InvalidState(_)) => Answer::Refused(Refusal::InvalidState),
+        Err(GuardError::VersionConflict(_)) => Answer::Refused(Refusal::VersionConflict),
+        Err(GuardError::Unavailable { .. }) => Answer::Unavailable,
+        Err(error @ (GuardError::Invalid(_) | GuardError::Throttled(_))) => panic!("{error:?}"),
+    }
+}
+
+/// AWS IoT Jobs, which says what it was told to say if it is asked what it should be asked.
+#[derive(Debug)]
+struct Prompter {
+    calls: Mutex<VecDeque<(Call, Heard)>>,
+    job: protocol::Job,
+}
+
+impl Prompter {
+    fn asked(&self, call: Call) -> Heard {
+        let next = self.calls.lock().unwrap().pop_front();
+        let Some((expected, heard)) = next else {
+            panic!("{call:?} is one call too many");
+        };
+        assert_eq!(call, expected, "the code makes another call than the model");
+        heard
+    }
+
+    fn mutate(&self, call: Call) -> Result<(), MutationError> {
+        match self.asked(call) {
+            Heard::Accepted => Ok(()),
+            Heard::Nothing => Err(MutationError::Unknown("lost".into())),
+            Heard::Refused(Refusal::NotFound) => Err(MutationError::NotFound(String::new())),
+            Heard::Refused(Refusal::InvalidState) => Err(MutationError::InvalidState(String::new())),
+            Heard::Refused(Refusal::VersionConflict) => Err(MutationError::VersionConflict(String::new())),
+            Heard::Seen(seen) => panic!("{call:?} does not show {seen:?}"),
+        }
+    }
+}
+
+fn unavailable(operation: &'static str) -> ReadError {
+    ReadError::Unavailable { operation, source: "lost".into() }
+}
+
+impl ReadJobs for Prompter {
+    async fn describe_execution(
+        &self,
+        _: &JobId,
+        _: &ThingName,
+        number: Option<ExecutionNumber>,
+    ) -> Result<Execution, ReadError> {
+        let which =
+            number.map_or(Which::Current, |number| Which::Numbered(u8::try_from(number.get()).unwrap()));
+        match self.asked(Call::Describe(which)) {
+            Heard::Seen(seen) => Ok(execution(seen)),
+            Heard::Refused(_) => Err(ReadError::NotFound(String::new())),
+            Heard::Nothing | Heard::Accepted => Err(unavailable("DescribeJobExecution")),
+        }
+    }
+
+    async fn describe_job(&self, job: &JobId) -> Result<Job, ReadError> {
+        Ok(Job {
+            job_id: job.clone(),
+            arn: "arn".to_owned(),
+            namespace_id: None,
+            retries: self.job.retries(),
+            continuous: self.job.continuous(),
+        })
+    }
+
+    async fn job_tags(&self, _: &Job) -> Result<BTreeMap<String, String>, ReadError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn list_jobs(&self, _: Option<&str>) -> Result<Page<ListedJob>, ReadError> {
+        Err(unavailable("ListJobs"))
+    }
+
+    async fn list_executions(
+        &self,
+        _: &JobId,
+        _: Option<Status>,
+        _: Option<&str>,
+    ) -> Result<Page<ListedExecution>, ReadError> {
+        Err(unavailable("ListJobExecutionsForJob"))
+    }
+}
+
+impl CancelExecutions for Prompter {
+    async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
+        let version = u8::try_from(cancel.expected_version.get()).unwrap();
+        let strength = match cancel.force {
+            Force::Never => Strength::Plain,
+            Force::EvenInProgress => Strength::Forced,
+        };
+        self.mutate(Call::Cancel(Some(version), strength))
+    }
+}
+
+impl DeleteExecutions for Prompter {
+    async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
+        let number = u8::try_from(delete.execution_number().get()).unwrap();
+        self.mutate(Call::Delete(number, Strength::Plain))
+    }
+}
+
+fn job_id() -> JobId {
+    JobId::parse("fw").unwrap()
+}
+
+fn thing_name() -> ThingName {
+    ThingName::parse("pump").unwrap()
+}
+
+fn execution(seen: cloud::Execution) -> Execution {
+    let queued_at = Timestamp::from_second(seen.queued_at.into()).unwrap();
+    Execution {
+        job_id: job_id(),
+        row: ExecutionRow {
+            thing_name: thing_name(),
+            execution_number: ExecutionNumber::new(seen.number.into()),
+            status: seen.status,
+            queued_at,
+            started_at: None,
+            last_updated_at: queued_at,
+            retry_attempt: None,
+        },
+        version_number: Version::new(seen.version.into()),
+        force_canceled: false,
+        status_details: BTreeMap::new(),
+        approximate_seconds_before_timed_out: None,
+    }
+}
