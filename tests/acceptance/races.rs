@@ -8,7 +8,7 @@
 //! The world is one job on one thing: at most three executions, two reports of progress and one
 //! deletion by somebody else. AWS queues an execution only while no other is under way, takes in each
 //! call at one moment, and may show a cancellation late. A lost call is one that is held up and never
-//! lands. The steps are those of the code: the last test lets both live through the same runs.
+//! lands. The steps are those of the code: the last two tests let both live through the same runs.
 
 mod claims;
 mod cloud;
@@ -111,7 +111,7 @@ fn a_guarded_cancel_that_hits_another_execution_says_so_if_it_can_look() {
         Claim::HitsAreTold,
         Claim::SuccessIsPossible,
     ];
-    holds(scene.claiming(&claims), 150_000);
+    holds(scene.claiming(&claims), 300_000);
 }
 
 #[test]
@@ -316,9 +316,10 @@ async fn code_does_as_the_model(operations: [Operation; 2], at_least: usize, kin
     for operation in operations {
         let mut scene = Scene::of(operation, Job::Continuous);
         (scene.executions, scene.progress) = (2, 0);
-        // With force, the shipped policy refuses on such a job.
+        // With force, the shipped policy refuses what is QUEUED on such a job.
         answers.extend(replay::act_out(&scene.clone().from(&[Status::Queued])).await);
-        answers.extend(replay::act_out(&scene.permitted().beside(SecondDeleter::Forces)).await);
+        let scene = scene.permitted().from(&[Status::InProgress]);
+        answers.extend(replay::act_out(&scene.beside(SecondDeleter::Forces)).await);
     }
     assert!(answers.len() >= at_least, "only {} runs", answers.len());
     let kinds: HashSet<_> = answers.into_iter().collect();
@@ -327,10 +328,10 @@ async fn code_does_as_the_model(operations: [Operation; 2], at_least: usize, kin
 
 #[tokio::test(start_paused = true)]
 async fn the_code_of_the_guarded_cancel_does_what_the_model_says() {
-    code_does_as_the_model([Operation::Cancel, Operation::ForcedCancel], 2_000, 7).await;
+    code_does_as_the_model([Operation::Cancel, Operation::ForcedCancel], 2_500, 7).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_code_of_the_guarded_delete_does_what_the_model_says() {
-    code_does_as_the_model([Operation::Delete, Operation::ForcedDelete], 1_200, 6).await;
+    code_does_as_the_model([Operation::Delete, Operation::ForcedDelete], 1_400, 6).await;
 }

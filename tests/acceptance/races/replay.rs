@@ -19,15 +19,11 @@ use stateright::Model;
 use tests::{FakeBucket, Fault, Script};
 
 use super::cloud::{self, Refusal, Strength, Which};
-use super::protocol::{self, Answer, Operation, Policy};
+use super::protocol::{self, Answer, Operation, Policy, Run};
 use super::scene::{Action, Scene, State};
-use super::wire::{Call, Heard};
+use super::wire::{Call, Fate, Heard};
 
 const PERMITS_ALL: &str = "@id(\"all\") @reason(\"all\") permit (principal, action, resource);";
-
-/// How many exchanges back a run is told from another that has come to the same state. The code may
-/// remember what the machine has forgotten.
-const REMEMBERED: usize = 2;
 
 /// A run from the operation's point of view: its calls with what came back, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,37 +33,46 @@ struct View {
     answer: Answer,
 }
 
-/// How the one operation of a scene sees its runs. Every state that the model can reach before the
-/// answer is reached in one of them, by whatever the last exchanges were.
+/// How the one operation of a scene sees its runs. Every exchange that the model can make, in every
+/// state that it can reach, is made in one of them.
 fn views(scene: &Scene) -> HashSet<View> {
     let mut views = HashSet::new();
     let mut reached = HashSet::new();
     let starts = scene.init_states().into_iter();
-    let mut next: VecDeque<(State, Vec<(Call, Heard)>)> = starts.map(|state| (state, Vec::new())).collect();
+    let mut next: VecDeque<_> = starts.map(|state| (state, Vec::new())).collect();
     let mut actions = Vec::new();
     while let Some((state, exchanges)) = next.pop_front() {
-        let run = state.ours[0];
-        if let Some(answer) = run.answer() {
-            let decided = run.decided;
-            views.insert(View { exchanges, decided, answer });
-            continue;
-        }
         scene.actions(&state, &mut actions);
         for action in actions.drain(..) {
-            let Some(after) = scene.next_state(&state, action) else {
-                continue;
+            let (mut after, mut exchanges) = (state.clone(), exchanges.clone());
+            let exchange = match action {
+                Action::Ours(by, fate) => scene.exchange(&mut after, by, fate),
+                action => {
+                    after = scene.next_state(&state, action).unwrap_or(after);
+                    None
+                }
             };
-            let mut exchanges = exchanges.clone();
-            if let Action::Ours(by, fate) = action {
-                exchanges.extend(scene.exchange(&mut state.clone(), by, fate));
-            }
-            let last = exchanges[exchanges.len().saturating_sub(REMEMBERED)..].to_vec();
-            if reached.insert((after.clone(), last)) {
+            exchanges.extend(exchange);
+            let ended = after.ours[0].answer().is_some();
+            if !ended && reached.insert(after.clone()) {
                 next.push_back((after, exchanges));
+            } else if exchange.is_some() {
+                views.insert(lived_out(scene, after, exchanges));
             }
         }
     }
     views
+}
+
+/// The run that goes on from here with every call answered.
+fn lived_out(scene: &Scene, mut state: State, mut exchanges: Vec<(Call, Heard)>) -> View {
+    loop {
+        let Run { decided, .. } = state.ours[0];
+        if let Some(answer) = state.ours[0].answer() {
+            return View { exchanges, decided, answer };
+        }
+        exchanges.extend(scene.exchange(&mut state, 0, Fate::Answered));
+    }
 }
 
 /// Lets the code of the guard live through every view of a scene, and says how they end.
