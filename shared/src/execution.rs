@@ -190,6 +190,14 @@ pub struct Job {
     pub continuous: bool,
 }
 
+impl Job {
+    /// Whether one thing may have several executions of it, one after the other. Versions start
+    /// again with each, so the version that a cancel is pinned to does not tell them apart.
+    pub const fn may_queue_another(&self) -> bool {
+        self.retries || self.continuous
+    }
+}
+
 /// A job and its tags: what the access policy may ask of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -259,6 +259,36 @@ async fn a_cancel_that_hit_something_else_is_told_loudly() {
     assert!(answer.message().contains("replaced by another"), "{answer:?}");
 }
 
+/// AWS accepted, and nothing shows what was hit: where the job may have queued another execution
+/// meanwhile this is no success, and elsewhere it can only have been the one that was meant.
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_cannot_be_looked_at_is_a_success_only_where_no_other_may_have_been_hit() {
+    let retries = JobSetup { retries: true, ..JobSetup::default() };
+    let continuous = JobSetup { continuous: true, ..JobSetup::default() };
+    let fail = |stage: &Stage| {
+        (2..=6).for_each(|nth| stage.script.fault("DescribeJobExecution", nth, Fault::LostBefore));
+    };
+    let delete = |stage: &Stage| {
+        let device = stage.iot.device("fw", "pump");
+        stage.script.before("DescribeJobExecution", 2, move || device.forget());
+    };
+    for hide in [fail as fn(&Stage), delete] {
+        for setup in [&retries, &continuous] {
+            let stage = Stage::with_job(Status::Queued, setup.clone());
+            hide(&stage);
+            let answer = stage.cancel(OPERATOR, &[], "").await;
+            answer.is(503, "ServiceUnavailableException");
+            assert!(answer.message().starts_with("AWS IoT accepted the cancel, but "), "{answer:?}");
+            assert_eq!(stage.script.count("CancelJobExecution"), 1);
+        }
+        let stage = Stage::with(Status::Queued);
+        hide(&stage);
+        let answer = stage.cancel(OPERATOR, &[], "").await;
+        answer.is_ok();
+        assert_eq!((&answer.body["result"], &answer.body["confirmed"]), (&json!("canceled"), &json!(false)));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_decides_and_does_nothing() {
     let dry = &[("dryRun", "true")];
@@ -381,12 +411,25 @@ async fn a_forced_delete_of_what_is_not_current_cancels_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_cancelled_and_not_deleted_is_told() {
-    for operation in ["put", "DeleteJobExecution"] {
+    let check = async |operation, fault, told: &str| {
         let stage = Stage::with(Status::InProgress);
-        stage.script.fault(operation, 1, Fault::LostBefore);
+        stage.script.fault(operation, 1, fault);
         let answer = stage.delete(FORCE, FORCED).await;
         answer.is(503, "ServiceUnavailableException");
-        assert!(answer.message().starts_with("the execution was cancelled, and not deleted: "), "{answer:?}");
+        assert!(answer.message().starts_with("the execution was cancelled, and "), "{answer:?}");
+        assert!(answer.message().contains(told), "{answer:?}");
         assert_eq!(stage.status(), Some(Status::Canceled));
-    }
+    };
+    check("put", Fault::LostBefore, "and not deleted: the archive did not take the record").await;
+    check("DeleteJobExecution", Fault::Throttled, "and not deleted: AWS IoT throttled").await;
+    check("DeleteJobExecution", Fault::RoleRefused, "and not deleted: this function's role").await;
+    check("DeleteJobExecution", Fault::LostBefore, "and AWS IoT did not confirm the delete").await;
+
+    let stage = Stage::with(Status::InProgress);
+    let device = stage.iot.device("fw", "pump");
+    stage.script.before("DeleteJobExecution", 1, move || device.forget());
+    let answer = stage.delete(FORCE, FORCED).await;
+    answer.is(404, "ResourceNotFoundException");
+    assert!(answer.message().contains("cancelled, and then deleted by somebody else"), "{answer:?}");
+    assert_eq!(stage.bucket.archive().await.len(), 1);
 }

@@ -400,7 +400,8 @@ async fn dies(operation: Operation, nth: usize, after: bool, seconds: i64) {
         }
         Operation::CancelStale => {
             assert_canceled(&stage, &context);
-            let known = ["canceled", "canceledByInterruptedSlice", "canceledNotSeenYet"];
+            let known =
+                ["canceled", "canceledByInterruptedSlice", "canceledNotSeenYet", "canceledNotCompared"];
             let canceled: u64 = known.into_iter().map(|outcome| count(&report, outcome)).sum();
             assert_eq!(canceled, 2, "{context}: {report}");
             2
@@ -433,6 +434,23 @@ async fn what_has_waited_too_long_is_cancelled_and_looked_at() {
     assert_eq!((count(&report, "canceled"), outcomes(&report)), (2, 2));
     assert_eq!(stage.script.count("DeleteJobExecution"), 0);
     assert_eq!(stage.bucket.archive().await.len(), 2);
+}
+
+/// Somebody deletes both before the looks. Only on the continuous job may another have been hit.
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_cannot_be_looked_at_is_told_apart_where_another_may_have_been_hit() {
+    let stage = staged();
+    for (look, job, thing) in [(2, "fw-1", "stale-1"), (4, "fw-2", "stale-0")] {
+        let device = stage.iot.device(job, thing);
+        stage.script.before("DescribeJobExecution", look, move || device.forget());
+    }
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::CancelStale, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    let told = ["canceledNotSeenYet", "canceledNotCompared"].map(|outcome| count(&report, outcome));
+    assert_eq!((told, outcomes(&report)), ([1, 1], 2), "{report}");
+    assert!(things(&stage.iot, "stale-").is_empty());
 }
 
 #[tokio::test(start_paused = true)]

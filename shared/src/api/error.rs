@@ -111,7 +111,9 @@ impl From<GuardError> for ApiError {
             GuardError::InvalidState(_) => (ErrorCode::InvalidStateTransition, None),
             GuardError::VersionConflict(_) => (ErrorCode::VersionConflict, None),
             GuardError::Throttled(cause) => (ErrorCode::Throttling, Some(cause)),
-            GuardError::Unavailable { source, .. } => (ErrorCode::ServiceUnavailable, Some(source)),
+            GuardError::UnknownOutcome { source, .. } | GuardError::Unavailable { source, .. } => {
+                (ErrorCode::ServiceUnavailable, Some(source))
+            }
         };
         Self { code, message, cause }
     }

@@ -3,7 +3,7 @@
 use super::settle::{CancelEffect, after_cancel};
 use super::{Answer, Caller, Guard, GuardError, Permission, TRIES};
 use crate::access::{ExecutionAction, Terms};
-use crate::execution::{Execution, Status};
+use crate::execution::{Execution, Job, Status};
 use crate::ids::{JobId, StatusDetails, ThingName, Version};
 use crate::ports::{Cancel, CancelExecutions, Force, MutationError, ReadJobs};
 
@@ -29,8 +29,7 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
     /// version that was decided on and no other.
     ///
     /// # Errors
-    /// As [`GuardError`] tells. Only [`GuardError::Unavailable`] leaves open whether something
-    /// happened, and its message says so.
+    /// As [`GuardError`] tells. Only [`GuardError::UnknownOutcome`] leaves open what happened.
     pub async fn cancel(&self, caller: &Caller<'_>, request: &CancelRequest) -> Result<Answer, GuardError> {
         let terms = Terms {
             force: request.force,
@@ -56,7 +55,8 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
             if request.dry_run {
                 return Ok(answer("wouldCancel", false, execution));
             }
-            match self.cancel_pinned(&execution, request.force, request.status_details.clone()).await {
+            let details = request.status_details.clone();
+            match self.cancel_pinned((&execution, &job.job), request.force, details).await {
                 Ok(seen) => return Ok(answer("canceled", seen.is_some(), execution)),
                 // Our own pin: the execution moved on between reading and acting.
                 Err(GuardError::VersionConflict(_)) if request.expected_version.is_none() => {}
@@ -68,10 +68,11 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
     }
 
     /// Cancels exactly the execution that was read, and looks at what came of it: the execution
-    /// as CANCELED, or `None` when AWS accepted but does not show it yet.
+    /// as CANCELED, or `None` when AWS accepted and does not show it. A cancel that may have hit
+    /// another execution is not a success.
     pub(super) async fn cancel_pinned(
         &self,
-        execution: &Execution,
+        (execution, job): (&Execution, &Job),
         force: Force,
         status_details: Option<StatusDetails>,
     ) -> Result<Option<Execution>, GuardError> {
@@ -85,7 +86,13 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
         match self.iot.cancel(&cancel).await {
             Ok(()) => match after_cancel(self.iot, execution).await {
                 CancelEffect::Canceled(seen) => Ok(Some(*seen)),
-                CancelEffect::NotSeen => Ok(None),
+                CancelEffect::NotYet => Ok(None),
+                CancelEffect::NotCompared if !job.may_queue_another() => Ok(None),
+                CancelEffect::NotCompared => {
+                    let what = "AWS IoT accepted the cancel, but the execution could not be looked at, and \
+                                its job may have queued another that was hit instead";
+                    Err(GuardError::unknown_outcome(what, "no look after the cancel showed the execution"))
+                }
                 CancelEffect::Mismatch(what) => {
                     tracing::error!(
                         event = "identity_mismatch",
@@ -105,7 +112,10 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
                 CancelEffect::Canceled(seen) if seen.version_number > execution.version_number => {
                     Ok(Some(*seen))
                 }
-                CancelEffect::Canceled(_) | CancelEffect::NotSeen | CancelEffect::Mismatch(_) => {
+                CancelEffect::Canceled(_)
+                | CancelEffect::NotYet
+                | CancelEffect::NotCompared
+                | CancelEffect::Mismatch(_) => {
                     Err(GuardError::unknown_outcome("AWS IoT did not confirm the cancel", source))
                 }
             },

@@ -8,7 +8,7 @@ use super::{Answer, Caller, Guard, GuardError, Permission, TRIES};
 use crate::access::{ExecutionAction, Terms};
 use crate::archive::{self, Content, Record};
 use crate::digest;
-use crate::execution::{Execution, JobFacts, Status};
+use crate::execution::{Execution, Job, JobFacts, Status};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName};
 use crate::ports::{CancelExecutions, DeleteExecutions, Force, MutationError, ReadJobs};
 
@@ -37,8 +37,8 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
     /// it could destroy a result that arrived a moment before.
     ///
     /// # Errors
-    /// As [`GuardError`] tells. Only [`GuardError::Unavailable`] leaves open whether something
-    /// happened, or tells that the execution was cancelled and not deleted.
+    /// As [`GuardError`] tells. Only [`GuardError::UnknownOutcome`] leaves open what happened, and
+    /// [`GuardError::Unavailable`] tells if the execution was cancelled and not deleted.
     pub async fn delete(
         &self,
         bucket: &dyn ObjectStore,
@@ -65,7 +65,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
                 let ended = execution.clone();
                 self.archive_and_delete(bucket, caller, request, &decision, job, ended).await?
             } else {
-                let ended = match self.cancel_first(&execution, *force).await {
+                let ended = match self.cancel_first((&execution, &job.job), *force).await {
                     Ok(ended) => ended,
                     Err(GuardError::VersionConflict(_)) => continue,
                     Err(error) => return Err(error),
@@ -80,7 +80,11 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
     }
 
     /// Cancels an active execution and waits until it shows as CANCELED.
-    async fn cancel_first(&self, execution: &Execution, force: Force) -> Result<Execution, GuardError> {
+    async fn cancel_first(
+        &self,
+        (execution, job): (&Execution, &Job),
+        force: Force,
+    ) -> Result<Execution, GuardError> {
         check_cancellable(force, execution)?;
         // A cancel hits the thing's current execution, whatever number was asked for.
         let row = &execution.row;
@@ -92,9 +96,9 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
             );
             return Err(GuardError::InvalidState(message));
         }
-        self.cancel_pinned(execution, force, None).await?.ok_or_else(|| {
+        self.cancel_pinned((execution, job), force, None).await?.ok_or_else(|| {
             let message = "the execution was cancelled but does not show as CANCELED yet, so it was not \
-                           deleted; try again";
+                           deleted; delete it again";
             GuardError::Unavailable { message: message.to_owned(), source: "not CANCELED yet".into() }
         })
     }

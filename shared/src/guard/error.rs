@@ -30,7 +30,16 @@ pub enum GuardError {
     /// A quota of AWS IoT is used up for now; nothing was sent, or it had no effect.
     #[error("AWS IoT throttled the request; slow down and try again")]
     Throttled(#[source] Cause),
-    /// Something underneath is not available. The message says whether anything happened.
+    /// It may have happened, or not, and could not be looked at.
+    #[error("{what}; describe the execution before trying again")]
+    UnknownOutcome {
+        /// What is not known.
+        what: String,
+        /// Why.
+        source: Cause,
+    },
+    /// Something underneath is not available. The message says what has happened: nothing, or
+    /// that the execution was cancelled and not deleted.
     #[error("{message}")]
     Unavailable {
         /// What, and what to do.
@@ -43,13 +52,24 @@ pub enum GuardError {
 impl GuardError {
     /// The error of a delete whose cancel, before it, went through.
     pub(super) fn after_cancel(self) -> Self {
-        let message = format!("the execution was cancelled, and not deleted: {self}; delete it again");
-        Self::Unavailable { message, source: Box::new(self) }
+        match self {
+            Self::UnknownOutcome { what, source } => {
+                let what = format!("the execution was cancelled, and {what}");
+                Self::UnknownOutcome { what, source }
+            }
+            Self::NotFound(message) => Self::NotFound(format!(
+                "the execution was cancelled, and then deleted by somebody else: {message}"
+            )),
+            error => {
+                let message =
+                    format!("the execution was cancelled, and not deleted: {error}; delete it again");
+                Self::Unavailable { message, source: Box::new(error) }
+            }
+        }
     }
 
-    pub(super) fn unknown_outcome(what: &str, source: impl Into<Cause>) -> Self {
-        let message = format!("{what}; describe the execution before trying again");
-        Self::Unavailable { message, source: source.into() }
+    pub(super) fn unknown_outcome(what: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::UnknownOutcome { what: what.into(), source: source.into() }
     }
 }
 
@@ -78,7 +98,7 @@ impl From<MutationError> for GuardError {
             MutationError::Invalid(message) => Self::Invalid(message),
             MutationError::Throttled(source) => Self::Throttled(source),
             MutationError::RoleRefused(source) => Self::Unavailable {
-                message: "this function's role may not do this, so nothing was done; see the log".to_owned(),
+                message: "this function's role may not do this; see the log".to_owned(),
                 source,
             },
             MutationError::Unknown(source) => Self::unknown_outcome("AWS IoT's answer was lost", source),

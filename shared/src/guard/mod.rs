@@ -59,7 +59,7 @@ pub struct Answer {
     pub decision: Permission,
     /// What came of it.
     pub result: &'static str,
-    /// Whether the effect was seen. AWS may take a moment to show a cancellation.
+    /// Whether the effect was seen. AWS may take a moment to show a cancellation that it accepted.
     pub confirmed: bool,
     /// The execution as it was when the decision was made.
     pub execution: Execution,

@@ -23,8 +23,10 @@ const LOOKS: [Duration; 5] = [
 pub(super) enum CancelEffect {
     /// The execution that was decided on is CANCELED.
     Canceled(Box<Execution>),
-    /// It does not show yet, or could not be looked at.
-    NotSeen,
+    /// The execution that was decided on is still there, and does not show as CANCELED yet.
+    NotYet,
+    /// It could not be looked at.
+    NotCompared,
     /// The cancel hit something else, or something else happened to the execution.
     Mismatch(String),
 }
@@ -41,21 +43,24 @@ pub(super) enum DeleteEffect {
 /// Looks until the cancelled execution shows as CANCELED, a bounded number of times.
 pub(super) async fn after_cancel<I: ReadJobs>(iot: &I, decided: &Execution) -> CancelEffect {
     let Execution { job_id, row, .. } = decided;
+    let mut effect = CancelEffect::NotCompared;
     for wait in LOOKS {
         sleep(wait).await;
-        let seen = match iot.describe_execution(job_id, &row.thing_name, Some(row.execution_number)).await {
-            Ok(seen) => seen,
-            // Accepted, and then deleted by somebody else; or not to be seen right now.
-            Err(ReadError::NotFound(_)) => return CancelEffect::NotSeen,
-            Err(_) => continue,
-        };
-        match look(row.identity(), &seen) {
-            Look::Canceled => return CancelEffect::Canceled(Box::new(seen)),
-            Look::NotYet => {}
-            Look::Mismatch(what) => return CancelEffect::Mismatch(what),
+        match iot.describe_execution(job_id, &row.thing_name, Some(row.execution_number)).await {
+            Ok(seen) => match look(row.identity(), &seen) {
+                Look::Canceled => return CancelEffect::Canceled(Box::new(seen)),
+                Look::NotYet => effect = CancelEffect::NotYet,
+                Look::Mismatch(what) => return CancelEffect::Mismatch(what),
+            },
+            // Somebody has deleted it meanwhile.
+            Err(ReadError::NotFound(_)) => break,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, job_id = %job_id, thing_name = %row.thing_name, "a look after a cancel failed");
+            }
         }
     }
-    CancelEffect::NotSeen
+    effect
 }
 
 /// What one look at a cancelled execution shows.

@@ -21,8 +21,11 @@ pub enum Outcome {
     Canceled,
     /// Cancelled by a slice that died, and CANCELED when its successor looked.
     CanceledByInterruptedSlice,
-    /// Accepted by AWS, which does not show it yet.
+    /// Accepted by AWS, and not seen as CANCELED yet.
     CanceledNotSeenYet,
+    /// Accepted by AWS, and not to be looked at afterwards, on a job that may have queued another
+    /// execution that was hit instead.
+    CanceledNotCompared,
     /// It was gone already.
     AlreadyGone,
     /// Its status or version had changed.
@@ -55,6 +58,7 @@ impl Outcome {
             | Self::Canceled
             | Self::CanceledByInterruptedSlice
             | Self::CanceledNotSeenYet
+            | Self::CanceledNotCompared
             | Self::AlreadyGone
             | Self::Mismatch => true,
             Self::NoLongerEligible
@@ -79,6 +83,7 @@ impl Outcome {
             | Self::Canceled
             | Self::CanceledByInterruptedSlice
             | Self::CanceledNotSeenYet
+            | Self::CanceledNotCompared
             | Self::AlreadyGone
             | Self::NoLongerEligible
             | Self::Replaced
@@ -97,6 +102,7 @@ impl Outcome {
             Self::Deleted
             | Self::Canceled
             | Self::CanceledNotSeenYet
+            | Self::CanceledNotCompared
             | Self::AlreadyGone
             | Self::NoLongerEligible
             | Self::Replaced

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::act::{Act, Outcome};
 use super::apply::BELIEVED;
@@ -209,21 +209,27 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         if A::OPERATION == Operation::DeleteExpired {
             return Ok(Outcome::Deleted);
         }
+        let mut accepted = if record.job.job.may_queue_another() {
+            Outcome::CanceledNotCompared
+        } else {
+            Outcome::CanceledNotSeenYet
+        };
         for _ in 0..LOOKS {
-            // It was cancelled; that it cannot be looked at does not undo it.
-            let Ok(Ok(seen)) = self.describe(session, record).await else {
-                return Ok(Outcome::CanceledNotSeenYet);
-            };
+            // AWS accepted; that it cannot be looked at does not undo it.
+            let Ok(Ok(seen)) = self.describe(session, record).await else { break };
             match look(record.identity(), &seen) {
                 Look::Canceled => return Ok(Outcome::Canceled),
-                Look::NotYet => {}
+                Look::NotYet => accepted = Outcome::CanceledNotSeenYet,
                 Look::Mismatch(what) => {
                     error!(event = "identity_mismatch", what, record = ?record.identity());
                     return Ok(Outcome::Mismatch);
                 }
             }
         }
-        Ok(Outcome::CanceledNotSeenYet)
+        if accepted == Outcome::CanceledNotCompared {
+            warn!(event = "cancel_not_compared", record = ?record.identity());
+        }
+        Ok(accepted)
     }
 
     /// Looks what became of the page that a slice was acting on when it died. What has been

@@ -104,7 +104,8 @@ impl State {
                     left.is_none_or(|left| left.status == Status::Canceled)
                 }
                 Some(Answer::Deleted) => left.is_none(),
-                Some(Answer::PolicyRefused | Answer::Refused(_) | Answer::Unavailable) | None => true,
+                Some(Answer::PolicyRefused | Answer::Refused(_) | Answer::Unknown | Answer::Unavailable)
+                | None => true,
             }
         })
     }

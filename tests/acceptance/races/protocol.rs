@@ -67,6 +67,11 @@ impl Job {
     pub(super) fn continuous(self) -> bool {
         matches!(self, Self::Continuous | Self::RetriesAndContinuous)
     }
+
+    /// Whether one thing may have several executions of it.
+    pub(super) fn may_queue_another(self) -> bool {
+        self.retries() || self.continuous()
+    }
 }
 
 /// Which access policy is in force.
@@ -93,6 +98,8 @@ pub(super) enum Safeguard {
     Identity,
     /// The look after a lost answer.
     Look,
+    /// That a cancel is not told as a success where another may have been hit and no look shows which.
+    Doubt,
 }
 
 /// What a run goes by.
@@ -114,10 +121,11 @@ impl Rules {
     }
 
     fn refuse(self, operation: Operation, seen: Execution) -> bool {
-        let another_may_come = self.job.retries() || self.job.continuous();
         match self.policy {
             Policy::Shipped => {
-                operation.strength() == Strength::Forced && another_may_come && !seen.status.is_terminal()
+                operation.strength() == Strength::Forced
+                    && self.job.may_queue_another()
+                    && !seen.status.is_terminal()
             }
             Policy::PermitsAll => false,
         }
@@ -129,7 +137,7 @@ impl Rules {
 pub(super) enum Answer {
     /// Success: it was seen as CANCELED.
     Canceled,
-    /// Success: AWS accepted the cancel, and nothing was seen of it.
+    /// Success: AWS accepted the cancel, and does not show it yet.
     CancelAccepted,
     /// Success: it is gone.
     Deleted,
@@ -137,7 +145,9 @@ pub(super) enum Answer {
     PolicyRefused,
     /// AWS's reasons.
     Refused(Refusal),
-    /// Something was not to be had; the message says whether anything happened.
+    /// It may have happened or not.
+    Unknown,
+    /// Something was not to be had; the message says what has happened.
     Unavailable,
 }
 
@@ -146,7 +156,7 @@ impl Answer {
     pub(super) fn is_success(self) -> bool {
         match self {
             Self::Canceled | Self::CancelAccepted | Self::Deleted => true,
-            Self::PolicyRefused | Self::Refused(_) | Self::Unavailable => false,
+            Self::PolicyRefused | Self::Refused(_) | Self::Unknown | Self::Unavailable => false,
         }
     }
 }
@@ -159,11 +169,19 @@ enum Reply {
 }
 
 /// What the looks after a cancel show.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Effect {
     Canceled(Execution),
-    NotSeen,
+    NotYet,
+    NotCompared,
     Mismatch,
+}
+
+/// Whether more may be known after another look.
+#[derive(Debug, Clone, Copy)]
+enum Further {
+    Looks,
+    Nothing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -171,7 +189,7 @@ enum Step {
     Describe,
     DescribeCurrent(Execution),
     Cancel(Execution),
-    Look(Execution, u8, Reply),
+    Look(Execution, u8, Reply, Effect),
     Archive(Execution),
     Delete(Execution),
     LookAfterLostDelete(Execution),
@@ -232,7 +250,7 @@ impl Run {
 
     /// Goes on after a call came back.
     pub(super) fn hear(&mut self, rules: Rules, heard: Heard) {
-        use Answer::{Canceled, Deleted, Refused, Unavailable};
+        use Answer::{Canceled, Deleted, Refused, Unavailable, Unknown};
         use Step::Answered;
         self.step = match (self.step, heard) {
             (Step::Describe, Heard::Seen(seen)) => self.decide(rules, seen),
@@ -243,7 +261,7 @@ impl Run {
                     Answered(Refused(Refusal::InvalidState))
                 }
             }
-            (Step::Cancel(decided), Heard::Accepted) => Step::Look(decided, 1, Reply::Accepted),
+            (Step::Cancel(decided), Heard::Accepted) => Self::look(decided, Reply::Accepted),
             (Step::Cancel(_), Heard::Refused(Refusal::VersionConflict)) => {
                 self.conflicts += 1;
                 if self.conflicts < TRIES {
@@ -253,25 +271,34 @@ impl Run {
                 }
             }
             (Step::Cancel(_), Heard::Nothing) if !rules.keep(Safeguard::Look) => Answered(Canceled),
-            (Step::Cancel(decided), Heard::Nothing) => Step::Look(decided, 1, Reply::Lost),
+            (Step::Cancel(decided), Heard::Nothing) => Self::look(decided, Reply::Lost),
 
-            (Step::Look(decided, nth, reply), heard) => match Self::effect(rules, decided, heard) {
-                None if nth < rules.looks => Step::Look(decided, nth + 1, reply),
-                effect => self.settle(rules, decided, reply, effect.unwrap_or(Effect::NotSeen)),
-            },
+            (Step::Look(decided, nth, reply, so_far), heard) => {
+                match Self::effect(rules, decided, so_far, heard) {
+                    (effect, Further::Looks) if nth < rules.looks => {
+                        Step::Look(decided, nth + 1, reply, effect)
+                    }
+                    (effect, _) => self.settle(rules, decided, reply, effect),
+                }
+            }
 
             (Step::Archive(ended), Heard::Accepted) => Step::Delete(ended),
-            (Step::Delete(_), Heard::Refused(_)) if self.canceled_first => Answered(Unavailable),
+            (Step::Delete(_), Heard::Refused(refusal))
+                if self.canceled_first && refusal != Refusal::NotFound =>
+            {
+                Answered(Unavailable)
+            }
             (Step::Delete(_), Heard::Accepted) => Answered(Deleted),
             (Step::Delete(_), Heard::Nothing) if !rules.keep(Safeguard::Look) => Answered(Deleted),
             (Step::Delete(_), Heard::Nothing) if self.operation == Operation::BareForcedDelete => {
-                Answered(Unavailable)
+                Answered(Unknown)
             }
             (Step::Delete(ended), Heard::Nothing) => Step::LookAfterLostDelete(ended),
             (Step::LookAfterLostDelete(ended), Heard::Seen(seen)) if seen.identity() == ended.identity() => {
-                Answered(Unavailable)
+                Answered(Unknown)
             }
             (Step::LookAfterLostDelete(_), Heard::Seen(_) | Heard::Refused(_)) => Answered(Deleted),
+            (Step::LookAfterLostDelete(_), Heard::Nothing) => Answered(Unknown),
 
             (_, Heard::Refused(refusal)) => Answered(Refused(refusal)),
             (_, Heard::Nothing) => Answered(Unavailable),
@@ -307,37 +334,50 @@ impl Run {
         if rules.keep(Safeguard::Archive) { Step::Archive(ended) } else { Step::Delete(ended) }
     }
 
-    /// What a look after a cancel shows, if it shows something.
-    fn effect(rules: Rules, decided: Execution, heard: Heard) -> Option<Effect> {
+    fn look(decided: Execution, reply: Reply) -> Step {
+        Step::Look(decided, 1, reply, Effect::NotCompared)
+    }
+
+    /// What is known of a cancel's effect after another look.
+    fn effect(rules: Rules, decided: Execution, so_far: Effect, heard: Heard) -> (Effect, Further) {
         match heard {
             Heard::Seen(seen) => {
                 let mistaken = seen.identity() != decided.identity() && rules.keep(Safeguard::Identity);
                 match seen.status {
-                    _ if mistaken => Some(Effect::Mismatch),
-                    Status::Canceled => Some(Effect::Canceled(seen)),
-                    status => status.is_terminal().then_some(Effect::Mismatch),
+                    _ if mistaken => (Effect::Mismatch, Further::Nothing),
+                    Status::Canceled => (Effect::Canceled(seen), Further::Nothing),
+                    status if status.is_terminal() => (Effect::Mismatch, Further::Nothing),
+                    _ => (Effect::NotYet, Further::Looks),
                 }
             }
-            Heard::Refused(_) => Some(Effect::NotSeen),
-            Heard::Nothing | Heard::Accepted => None,
+            Heard::Refused(_) => (so_far, Further::Nothing),
+            Heard::Nothing | Heard::Accepted => (so_far, Further::Looks),
         }
     }
 
     fn settle(&mut self, rules: Rules, decided: Execution, reply: Reply, effect: Effect) -> Step {
         match (reply, effect) {
             (Reply::Lost, Effect::Canceled(seen)) if seen.version <= decided.version => {
-                Step::Answered(Answer::Unavailable)
+                Step::Answered(Answer::Unknown)
             }
             (_, Effect::Canceled(_)) if self.operation.cancels() => Step::Answered(Answer::Canceled),
             (_, Effect::Canceled(seen)) => {
                 self.canceled_first = true;
                 Self::archive(rules, seen)
             }
-            (Reply::Accepted, Effect::NotSeen) if self.operation.cancels() => {
+            (Reply::Accepted, Effect::Mismatch) => Step::Answered(Answer::Refused(Refusal::InvalidState)),
+            (Reply::Accepted, Effect::NotCompared)
+                if rules.job.may_queue_another() && rules.keep(Safeguard::Doubt) =>
+            {
+                Step::Answered(Answer::Unknown)
+            }
+            (Reply::Accepted, Effect::NotYet | Effect::NotCompared) if self.operation.cancels() => {
                 Step::Answered(Answer::CancelAccepted)
             }
-            (Reply::Accepted, Effect::Mismatch) => Step::Answered(Answer::Refused(Refusal::InvalidState)),
-            (_, Effect::NotSeen | Effect::Mismatch) => Step::Answered(Answer::Unavailable),
+            (Reply::Accepted, Effect::NotYet | Effect::NotCompared) => Step::Answered(Answer::Unavailable),
+            (Reply::Lost, Effect::NotYet | Effect::NotCompared | Effect::Mismatch) => {
+                Step::Answered(Answer::Unknown)
+            }
         }
     }
 }

@@ -162,6 +162,7 @@ fn heard_by_the_caller(answer: Result<Told, GuardError>) -> Answer {
         Err(GuardError::NotFound(_)) => Answer::Refused(Refusal::NotFound),
         Err(GuardError::InvalidState(_)) => Answer::Refused(Refusal::InvalidState),
         Err(GuardError::VersionConflict(_)) => Answer::Refused(Refusal::VersionConflict),
+        Err(GuardError::UnknownOutcome { .. }) => Answer::Unknown,
         Err(GuardError::Unavailable { .. }) => Answer::Unavailable,
         Err(error @ (GuardError::Invalid(_) | GuardError::Throttled(_))) => panic!("{error:?}"),
     }
