@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
@@ -90,13 +91,15 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
             function.handle(event, now()).await?
         }
         "delete-expired" => {
+            let act = PhantomData;
             let function =
-                delete_expired::DeleteExpired { iot, bucket, queue, rules, access, rate, dry_run_only };
+                delete_expired::DeleteExpired { iot, bucket, queue, rules, access, rate, dry_run_only, act };
             serde_json::to_value(function.handle(event, "request-1", deadline, clock).await?)?
         }
         "cancel-stale" => {
+            let act = PhantomData;
             let function =
-                cancel_stale::CancelStale { iot, bucket, queue, rules, access, rate, dry_run_only };
+                cancel_stale::CancelStale { iot, bucket, queue, rules, access, rate, dry_run_only, act };
             serde_json::to_value(function.handle(event, "request-1", deadline, clock).await?)?
         }
         "read-sweeps" => {

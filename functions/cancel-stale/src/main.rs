@@ -2,13 +2,10 @@
 
 use std::process::ExitCode;
 
-use aws::settings::Settings;
+use aws::iot::IotCanceller;
 use cancel_stale::CancelStale;
 use lambda_runtime::{LambdaEvent, service_fn};
-use shared::access::AccessPolicy;
-use shared::operation::Operation;
 use shared::ports::Cause;
-use shared::retention::Retention;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -17,19 +14,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Cause> {
-    let (bucket, queue_url, rate, dry_run_only) =
-        Settings::read(|vars| (vars.bucket(), vars.queue_url(), vars.calls_per_second(), vars.dry_run()))?;
-    let config = aws::sdk::config().await;
-    let function = CancelStale {
-        iot: aws::iot::IotCanceller::new(&config),
-        bucket: aws::bucket::open(&bucket)?,
-        queue: aws::queue::Queues::new(&config, vec![(Operation::CancelStale, queue_url)]),
-        rules: Retention::shipped()?,
-        access: AccessPolicy::shipped()?,
-        rate,
-        dry_run_only,
-    };
-    let function = &function;
+    let function = &CancelStale::open(IotCanceller::new).await?;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| async move {
         let deadline = aws::clock::at(event.context.deadline)?;
         function.handle(event.payload, &event.context.request_id, deadline, aws::clock::now).await

@@ -7,10 +7,9 @@ use tracing::warn;
 
 use super::act::{Act, Outcome};
 use super::cursor::{ApplyCursor, Candidate, MOST_RESTARTS, Phase};
-use super::pace::IotOperation;
 use super::page::{Candidacy, PageEnd};
-use super::scan::status_filter;
-use super::session::{Lack, Session, Stop};
+use super::scan::Listed;
+use super::session::{Session, Stop};
 use super::slice::Worker;
 use super::store;
 use crate::execution::{ExecutionRow, JobFacts};
@@ -64,19 +63,15 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let job = &candidate.job_id;
         let mut facts: Option<(JobFacts, Instant)> = None;
         loop {
-            let read = || self.iot.list_executions(job, status_filter(A::OPERATION), cursor.token.as_deref());
-            let page = match session.read(IotOperation::ListJobExecutionsForJob, read).await? {
-                Ok(page) => page,
-                Err(Lack::InvalidToken) if cursor.restarts < MOST_RESTARTS => {
+            let page = match self.list_executions(session, job, cursor.token.as_deref()).await? {
+                Listed::Page(page) => page,
+                Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                     cursor.restarts += 1;
                     session.next_pass(cursor);
                     continue;
                 }
-                Err(Lack::NotFound) => return Ok(Outcome::NotSeenAgain),
-                Err(lack @ (Lack::InvalidToken | Lack::Unreadable(_))) => {
-                    warn!(event = "job_skipped", job_id = %job, problem = lack.problem());
-                    return Ok(Outcome::JobUnreadable);
-                }
+                Listed::NoSuchJob => return Ok(Outcome::NotSeenAgain),
+                Listed::StartOver | Listed::Unreadable => return Ok(Outcome::JobUnreadable),
             };
             let listed = Instant::now();
             let rows = page.items.into_iter().flatten();

@@ -18,7 +18,7 @@ use crate::digest;
 use crate::execution::{ExecutionRow, JobFacts, JobSummary, Status};
 use crate::ids::JobId;
 use crate::operation::Operation;
-use crate::ports::{Force, ListedJob, ReadJobs, SliceQueue};
+use crate::ports::{Force, ListedExecution, ListedJob, Page, ReadJobs, SliceQueue};
 use crate::retention::Verdict;
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
@@ -113,21 +113,19 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     ) -> Result<(), Stop> {
         let mut facts = None;
         loop {
-            let read = || self.iot.list_executions(job, status_filter(A::OPERATION), cursor.token.as_deref());
-            let page = match session.read(IotOperation::ListJobExecutionsForJob, read).await? {
-                Ok(page) => page,
-                Err(Lack::InvalidToken) if cursor.restarts < MOST_RESTARTS => {
+            let page = match self.list_executions(session, job, cursor.token.as_deref()).await? {
+                Listed::Page(page) => page,
+                Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                     cursor.restarts += 1;
                     cursor.token = None;
                     cursor.job = Tally::default();
                     continue;
                 }
-                Err(Lack::NotFound) => {
+                Listed::NoSuchJob => {
                     session.sweep.jobs.gone += 1;
                     return Ok(());
                 }
-                Err(lack @ (Lack::InvalidToken | Lack::Unreadable(_))) => {
-                    warn!(event = "job_unreadable", job_id = %job, problem = lack.problem());
+                Listed::StartOver | Listed::Unreadable => {
                     session.sweep.jobs.unreadable += 1;
                     return Ok(());
                 }
@@ -156,6 +154,31 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             cursor.candidates.push(Candidate { job_id: job.clone(), due });
         }
         Ok(())
+    }
+
+    /// Lists a page of a job's executions. Cancelling looks at what waits only; deleting looks at
+    /// everything, so that the report accounts for everything.
+    pub(super) async fn list_executions(
+        &self,
+        session: &mut Session<'_>,
+        job: &JobId,
+        token: Option<&str>,
+    ) -> Result<Listed, Stop> {
+        let status = match A::OPERATION {
+            Operation::DeleteExpired => None,
+            Operation::CancelStale => Some(Status::Queued),
+        };
+        let read = || self.iot.list_executions(job, status, token);
+        let lack = match session.read(IotOperation::ListJobExecutionsForJob, read).await? {
+            Ok(page) => return Ok(Listed::Page(page)),
+            Err(lack) => lack,
+        };
+        warn!(event = "job_not_listed", job_id = %job, problem = lack.problem());
+        Ok(match lack {
+            Lack::InvalidToken => Listed::StartOver,
+            Lack::NotFound => Listed::NoSuchJob,
+            Lack::Unreadable(_) => Listed::Unreadable,
+        })
     }
 
     /// Judges one row: retention proposes, the access policy disposes. The job's facts are read
@@ -227,13 +250,17 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     }
 }
 
-/// Cancelling looks at what waits only; deleting looks at everything, so that the report
-/// accounts for everything.
-pub(super) fn status_filter(operation: Operation) -> Option<Status> {
-    match operation {
-        Operation::DeleteExpired => None,
-        Operation::CancelStale => Some(Status::Queued),
-    }
+/// What listing a job's executions gave.
+#[derive(Debug)]
+pub(super) enum Listed {
+    /// A page.
+    Page(Page<ListedExecution>),
+    /// The token is not good any more: the listing has to begin again.
+    StartOver,
+    /// There is no such job any more.
+    NoSuchJob,
+    /// AWS's answer makes no sense.
+    Unreadable,
 }
 
 impl Phase {
