@@ -37,6 +37,15 @@ impl Claim {
         Self::SuccessIsPossible,
     ];
 
+    /// Whatever must hold even where a cancel may hit another execution than the one decided on.
+    pub(super) const WHATEVER_IS_HIT: [Self; 5] = [
+        Self::ResultsAreArchived,
+        Self::DeletionsAreArchived,
+        Self::SuccessIsTrue,
+        Self::HitsAreTold,
+        Self::SuccessIsPossible,
+    ];
+
     /// Its name in a counterexample.
     pub(super) fn name(self) -> &'static str {
         match self {
