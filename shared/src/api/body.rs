@@ -1,19 +1,21 @@
 //! JSON bodies, read strictly: a member that is unknown, repeated or of the wrong type is told.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::ids::{StatusDetails, Version, Violation, quoted};
 
 /// The most a body may have; the largest legal one is about 45 KiB.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
-/// A JSON object that refuses a repeated member instead of taking the last.
+/// The members of a JSON object as they were written. A repeated one is refused: taking the last
+/// would be a guess. No value is read before its type is known, so none can be too deep or large.
 #[derive(Debug, Default)]
-pub(super) struct Members(BTreeMap<String, Value>);
+pub(super) struct Members(BTreeMap<String, Box<RawValue>>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -27,21 +29,14 @@ impl<'de> Deserialize<'de> for Members {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut members = BTreeMap::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if members.contains_key(&key) {
-                        let message = format!("the member {} is repeated", quoted(&key));
-                        return Err(serde::de::Error::custom(message));
-                    }
-                    // Objects inside go through the same reading.
-                    let raw: Box<serde_json::value::RawValue> = map.next_value()?;
-                    let value = if raw.get().starts_with('{') {
-                        let inner: Members =
-                            serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?;
-                        Value::Object(inner.0.into_iter().collect())
-                    } else {
-                        serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?
+                while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    match members.entry(key) {
+                        Entry::Vacant(entry) => entry.insert(value),
+                        Entry::Occupied(entry) => {
+                            let message = format!("the member {} is repeated", quoted(entry.key()));
+                            return Err(serde::de::Error::custom(message));
+                        }
                     };
-                    members.insert(key, value);
                 }
                 Ok(Members(members))
             }
@@ -60,26 +55,23 @@ impl Members {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
-        let broken = |error: serde_json::Error| {
+        serde_json::from_slice(body).map_err(|error| {
             // What a reader expected and found may be long and is the client's own: cut it.
             Violation::new("body", format!("must be one JSON object in UTF-8: {}", cut(&error.to_string())))
-        };
-        // First as a plain value, whose reading bounds the depth for everything after it.
-        serde_json::from_slice::<Value>(body).map_err(broken)?;
-        serde_json::from_slice(body).map_err(broken)
+        })
     }
 
     /// Takes a member out; `null` counts as absent, as in every AWS API.
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
+    fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
+        self.0.remove(name).filter(|value| Kind::of(value) != Kind::Null)
     }
 
     pub(super) fn version(&mut self, violations: &mut Vec<Violation>) -> Option<Version> {
         let value = self.take("expectedVersion")?;
-        match &value {
-            Value::Number(number) => report(Version::parse(&number.to_string()), violations),
-            _ => {
-                violations.push(wrong_type("expectedVersion", "a whole number", &value));
+        match Kind::of(&value) {
+            Kind::Number => report(Version::parse(value.get()), violations),
+            kind => {
+                violations.push(wrong_type("expectedVersion", "a whole number", kind.as_str()));
                 None
             }
         }
@@ -87,18 +79,26 @@ impl Members {
 
     pub(super) fn status_details(&mut self, violations: &mut Vec<Violation>) -> Option<StatusDetails> {
         let value = self.take("statusDetails")?;
-        let Value::Object(pairs) = value else {
-            violations.push(wrong_type("statusDetails", "an object of texts", &value));
+        let kind = Kind::of(&value);
+        if kind != Kind::Object {
+            violations.push(wrong_type("statusDetails", "an object of texts", kind.as_str()));
             return None;
+        }
+        let pairs: Self = match serde_json::from_str(value.get()) {
+            Ok(pairs) => pairs,
+            Err(error) => {
+                violations.push(Violation::new("statusDetails", cut(&error.to_string())));
+                return None;
+            }
         };
         let mut texts = BTreeMap::new();
-        for (key, value) in pairs {
-            match value {
-                Value::String(text) => {
+        for (key, value) in pairs.0 {
+            match text(&value) {
+                Ok(text) => {
                     texts.insert(key, text);
                 }
-                other => {
-                    let problem = format!("value of {} must be a text, not {}", quoted(&key), kind(&other));
+                Err(what) => {
+                    let problem = format!("value of {} must be a text, not {what}", quoted(&key));
                     violations.push(Violation::new("statusDetails", problem));
                 }
             }
@@ -113,23 +113,15 @@ impl Members {
     }
 
     pub(super) fn text(&mut self, name: &'static str, violations: &mut Vec<Violation>) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => Some(text),
-            other => {
-                violations.push(wrong_type(name, "a text", &other));
-                None
-            }
-        }
+        let text = text(&*self.take(name)?);
+        report(text.map_err(|what| wrong_type(name, "a text", what)), violations)
     }
 
     pub(super) fn bool(&mut self, name: &'static str, violations: &mut Vec<Violation>) -> Option<bool> {
-        match self.take(name)? {
-            Value::Bool(value) => Some(value),
-            other => {
-                violations.push(wrong_type(name, "true or false", &other));
-                None
-            }
-        }
+        let value = self.take(name)?;
+        let value =
+            value.get().parse().map_err(|_| wrong_type(name, "true or false", Kind::of(&value).as_str()));
+        report(value, violations)
     }
 
     /// Refuses whatever has not been taken.
@@ -149,17 +141,49 @@ fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
-fn wrong_type(member: &'static str, wanted: &str, value: &Value) -> Violation {
-    Violation::new(member, format!("must be {wanted}, not {}", kind(value)))
+fn wrong_type(member: &'static str, wanted: &str, given: &str) -> Violation {
+    Violation::new(member, format!("must be {wanted}, not {given}"))
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+/// A text, or what it is instead.
+fn text(value: &RawValue) -> Result<String, &'static str> {
+    serde_json::from_str(value.get()).map_err(|_| match Kind::of(value) {
+        Kind::Text => "a text of illegal characters",
+        kind => kind.as_str(),
+    })
+}
+
+/// The kind of a JSON value, which its first character tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Null,
+    Bool,
+    Number,
+    Text,
+    List,
+    Object,
+}
+
+impl Kind {
+    fn of(value: &RawValue) -> Self {
+        match value.get().as_bytes().first() {
+            Some(b'n') => Self::Null,
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'"') => Self::Text,
+            Some(b'[') => Self::List,
+            Some(b'{') => Self::Object,
+            _ => Self::Number,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "true or false",
+            Self::Number => "a number",
+            Self::Text => "a text",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
     }
 }
