@@ -25,14 +25,13 @@ impl Queues {
 impl SliceQueue for Queues {
     async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
         let operation = slice.sweep_id.operation();
-        let url = self.urls.iter().find(|(of, _)| Some(*of) == operation).map(|(_, url)| url);
+        let url = self.urls.iter().find(|(of, _)| *of == operation).map(|(_, url)| url);
         let url = url.ok_or_else(|| format!("no queue for sweep `{}`", slice.sweep_id))?;
-        // One account and Region is one lane, and a lane has one worker at a time.
-        let lane = operation.map_or("lane", Operation::as_str);
         self.client
             .send_message()
             .queue_url(url)
-            .message_group_id(lane)
+            // One account and Region is one lane, and a lane has one worker at a time.
+            .message_group_id(operation.as_str())
             .message_deduplication_id(slice.deduplication_id())
             .message_body(serde_json::to_string(slice)?)
             .send()

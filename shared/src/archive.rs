@@ -6,15 +6,12 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use object_store::path::Path;
-use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
+use object_store::{GetOptions, ObjectStore, PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use crate::access::DecidingPolicy;
 use crate::execution::{Execution, ExecutionRow, Identity, JobFacts};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName};
-
-/// The form of the records; grows when a reader would have to change.
-const FORMAT: u8 = 1;
 
 /// What is known of an execution when it is archived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,10 +61,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// The form that this version writes.
-    pub const fn format() -> u8 {
-        FORMAT
-    }
+    /// The form that this version writes; grows when a reader would have to change.
+    pub const FORMAT: u8 = 1;
 
     /// The execution's thing.
     pub fn thing_name(&self) -> &ThingName {
@@ -189,7 +184,17 @@ pub async fn write(
         lines.push(b'\n');
     }
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-    bucket.put_opts(&Path::from(key.as_str()), PutPayload::from(lines), options).await?;
+    let written = bucket.put_opts(&Path::from(key.as_str()), PutPayload::from(lines.clone()), options).await;
+    match written {
+        Ok(_) => {}
+        // The bucket's client sends a write again when its answer is lost, and conflicts with itself.
+        Err(error @ object_store::Error::AlreadyExists { .. }) => {
+            if get(bucket, &key).await? != lines {
+                return Err(error.into());
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
     Ok(Receipt { key, records })
 }
 
@@ -198,9 +203,13 @@ pub async fn write(
 /// # Errors
 /// When the bucket does not have it, or it is not an archive object.
 pub async fn read(bucket: &dyn ObjectStore, key: &str) -> Result<Vec<Record>, ArchiveError> {
-    let bytes = bucket.get_opts(&Path::from(key), object_store::GetOptions::default()).await?.bytes().await?;
+    let bytes = get(bucket, key).await?;
     let text = std::str::from_utf8(&bytes)?;
     Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+async fn get(bucket: &dyn ObjectStore, key: &str) -> Result<Vec<u8>, object_store::Error> {
+    Ok(bucket.get_opts(&Path::from(key), GetOptions::default()).await?.bytes().await?.to_vec())
 }
 
 /// Where everything of one sweep (or, with the origin `api`, of one day's API calls) lies.

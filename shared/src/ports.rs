@@ -67,6 +67,14 @@ pub enum ReadError {
         /// What it could not read.
         problem: String,
     },
+    /// AWS refused this function's own role.
+    #[error("AWS refused this function's role {operation}")]
+    RoleRefused {
+        /// The operation, in AWS's words.
+        operation: &'static str,
+        /// What AWS answered.
+        source: Cause,
+    },
     /// AWS did not answer, or with an error of its own.
     #[error("AWS IoT could not answer {operation}")]
     Unavailable {

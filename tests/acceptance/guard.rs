@@ -181,6 +181,38 @@ async fn an_execution_that_moved_on_is_read_and_decided_anew() {
     assert_eq!(stage.status(), Some(Status::Queued));
 }
 
+/// DeleteJobExecution has no VersionConflictException to answer with.
+#[tokio::test(start_paused = true)]
+async fn a_forced_delete_does_not_chase_a_device_for_ever() {
+    let stage = Stage::with(Status::InProgress);
+    for nth in 1..=3 {
+        let device = stage.iot.device("fw", "pump");
+        stage.script.before("CancelJobExecution", nth, move || device.report());
+    }
+    let answer = stage.delete(FORCE, FORCED).await;
+    answer.is(409, "InvalidStateTransitionException");
+    assert!(answer.message().contains("changed 3 times"), "{answer:?}");
+    assert_eq!((stage.status(), stage.script.count("DeleteJobExecution")), (Some(Status::InProgress), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_namespace_of_a_delete_is_passed_on() {
+    let stage = Stage::with(Status::Failed);
+    stage.delete(OPERATOR, &[("namespaceId", "mine")]).await.is_ok();
+    let calls = stage.script.calls();
+    let sent = calls.iter().find(|call| call.operation == "DeleteJobExecution").unwrap();
+    assert_eq!(sent.subject, "fw/pump/1 of mine");
+}
+
+/// The bucket's client sends a write again when its answer is lost, and then conflicts with itself.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_was_written_and_not_acknowledged_is_recognised() {
+    let stage = Stage::with(Status::Failed);
+    stage.script.fault("put", 1, Fault::Conflicts);
+    stage.delete(OPERATOR, &[]).await.is_ok();
+    assert_eq!(stage.bucket.archive().await.len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_forced_delete_never_loses_a_result_that_arrives_meanwhile() {
     let stage = Stage::with(Status::InProgress);
@@ -402,9 +434,11 @@ async fn a_burst_on_one_job_reads_it_once() {
 async fn a_forced_delete_of_what_is_not_current_cancels_nothing() {
     let stage = Stage::with(Status::Queued);
     stage.iot.execution("fw", "pump", Status::Queued, days_ago(1), days_ago(1));
-    let answer = stage.delete(FORCE, FORCED).await;
-    answer.is(409, "InvalidStateTransitionException");
-    assert!(answer.message().contains("not the thing's current one"), "{answer:?}");
+    for query in [FORCED, &[("force", "true"), ("dryRun", "true")]] {
+        let answer = stage.delete(FORCE, query).await;
+        answer.is(409, "InvalidStateTransitionException");
+        assert!(answer.message().contains("not the thing's current one"), "{answer:?}");
+    }
     assert_eq!(stage.mutations(), 0);
     assert_eq!(stage.iot.executions_of("fw", "pump").len(), 2);
 }

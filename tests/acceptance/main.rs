@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod audit;
 mod events;
 mod guard;
 mod races;

@@ -314,5 +314,5 @@ async fn the_code_of_the_guarded_cancel_does_what_the_model_says() {
 
 #[tokio::test(start_paused = true)]
 async fn the_code_of_the_guarded_delete_does_what_the_model_says() {
-    code_does_as_the_model([Operation::Delete, Operation::ForcedDelete], 1_400, 7).await;
+    code_does_as_the_model([Operation::Delete, Operation::ForcedDelete], 1_400, 6).await;
 }

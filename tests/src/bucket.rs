@@ -78,13 +78,13 @@ impl ObjectStore for FakeBucket {
                 put
             }
             Some(Fault::Conflicts) => {
-                let conditional = !matches!(opts.mode, PutMode::Overwrite);
+                let mode = opts.mode.clone();
                 let put = self.inner.put_opts(location, payload, opts).await?;
-                let source = "the condition does not hold".into();
-                if conditional {
-                    Err(Error::Precondition { path: location.to_string(), source })
-                } else {
-                    Ok(put)
+                let (path, source) = (location.to_string(), "the condition does not hold".into());
+                match mode {
+                    PutMode::Overwrite => Ok(put),
+                    PutMode::Create => Err(Error::AlreadyExists { path, source }),
+                    PutMode::Update(_) => Err(Error::Precondition { path, source }),
                 }
             }
             Some(Fault::LostAfter) => {

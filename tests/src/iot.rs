@@ -172,7 +172,8 @@ impl FakeIot {
             None => Ok(()),
             Some(Fault::Throttled) => Err(ReadError::Throttled { operation, source: "throttled".into() }),
             Some(Fault::InvalidToken) => Err(ReadError::InvalidToken("token".into())),
-            Some(Fault::LostBefore | Fault::LostAfter | Fault::Conflicts | Fault::RoleRefused) => {
+            Some(Fault::RoleRefused) => Err(ReadError::RoleRefused { operation, source: "refused".into() }),
+            Some(Fault::LostBefore | Fault::LostAfter | Fault::Conflicts) => {
                 Err(ReadError::Unavailable { operation, source: "lost".into() })
             }
         }
@@ -412,7 +413,11 @@ impl CancelExecutions for FakeIot {
 
 impl DeleteExecutions for FakeIot {
     async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
-        let subject = format!("{}/{}/{}", delete.job_id(), delete.thing_name(), delete.execution_number());
+        let mut subject =
+            format!("{}/{}/{}", delete.job_id(), delete.thing_name(), delete.execution_number());
+        if let Some(namespace) = delete.namespace_id() {
+            subject = format!("{subject} of {namespace}");
+        }
         self.mutate("DeleteJobExecution", &subject, |world| world.delete(delete)).await
     }
 }

@@ -69,7 +69,8 @@ impl Fault {
         match self {
             Self::NotFound(message) => ReadError::NotFound(message),
             Self::Throttled(source) => ReadError::Throttled { operation, source },
-            Self::RoleRefused(source) | Self::Unknown(source) => ReadError::Unavailable { operation, source },
+            Self::RoleRefused(source) => ReadError::RoleRefused { operation, source },
+            Self::Unknown(source) => ReadError::Unavailable { operation, source },
             Self::Invalid(message) => ReadError::Invalid(message),
             Self::InvalidState(problem) | Self::VersionConflict(problem) => {
                 ReadError::Unreadable { operation, problem }

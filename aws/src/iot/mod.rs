@@ -4,6 +4,8 @@ mod convert;
 mod fault;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use aws_config::SdkConfig;
 use aws_sdk_iot::Client;
@@ -21,31 +23,59 @@ use fault::Fault;
 /// The most that AWS gives on a page.
 const PAGE: i32 = 250;
 
-/// Reads jobs and executions. It has no way to change anything.
-#[derive(Debug, Clone)]
-pub struct IotReader {
+/// AWS IoT Jobs: every client reads, and changes only what its right `R` allows.
+pub struct Iot<R> {
     client: Client,
+    right: PhantomData<R>,
 }
 
 /// Reads, and cancels.
-#[derive(Debug, Clone)]
-pub struct IotCanceller(IotReader);
+pub type IotCanceller = Iot<ToCancel>;
 
 /// Reads, and deletes.
-#[derive(Debug, Clone)]
-pub struct IotDeleter(IotReader);
+pub type IotDeleter = Iot<ToDelete>;
 
 /// Reads, cancels and deletes: the guarded delete needs both.
-#[derive(Debug, Clone)]
-pub struct IotOperator(IotReader);
+pub type IotOperator = Iot<ToCancelAndDelete>;
 
-impl IotReader {
+/// The right to cancel.
+#[derive(Debug, Clone, Copy)]
+pub enum ToCancel {}
+
+/// The right to delete.
+#[derive(Debug, Clone, Copy)]
+pub enum ToDelete {}
+
+/// The right to cancel and to delete.
+#[derive(Debug, Clone, Copy)]
+pub enum ToCancelAndDelete {}
+
+/// A right that includes cancelling.
+pub trait MayCancel: Send + Sync {}
+
+/// A right that includes deleting.
+pub trait MayDelete: Send + Sync {}
+
+impl MayCancel for ToCancel {}
+impl MayCancel for ToCancelAndDelete {}
+impl MayDelete for ToDelete {}
+impl MayDelete for ToCancelAndDelete {}
+
+impl<R> Iot<R> {
     /// A client of AWS IoT.
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
+        Self { client: Client::new(config), right: PhantomData }
     }
+}
 
-    async fn send_cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
+impl<R> fmt::Debug for Iot<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iot").finish_non_exhaustive()
+    }
+}
+
+impl<R: MayCancel> CancelExecutions for Iot<R> {
+    async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
         let details = cancel
             .status_details
             .as_ref()
@@ -62,9 +92,11 @@ impl IotReader {
             .map(|_| ())
             .map_err(|error| Fault::of(error).mutation())
     }
+}
 
+impl<R: MayDelete> DeleteExecutions for Iot<R> {
     /// Sends no `force`: AWS takes an absent one for false.
-    async fn send_delete(&self, delete: &Delete) -> Result<(), MutationError> {
+    async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
         self.client
             .delete_job_execution()
             .job_id(delete.job_id().as_str())
@@ -78,7 +110,7 @@ impl IotReader {
     }
 }
 
-impl ReadJobs for IotReader {
+impl<R: Send + Sync> ReadJobs for Iot<R> {
     async fn describe_execution(
         &self,
         job: &JobId,
@@ -169,82 +201,4 @@ impl ReadJobs for IotReader {
 
 fn unreadable(operation: &'static str, error: shared::execution::UnreadableRow) -> ReadError {
     ReadError::Unreadable { operation, problem: error.to_string() }
-}
-
-/// A client that reads as the reader does, and has rights besides.
-macro_rules! reads_through {
-    ($client:ident) => {
-        impl $client {
-            /// A client of AWS IoT.
-            pub fn new(config: &SdkConfig) -> Self {
-                Self(IotReader::new(config))
-            }
-        }
-
-        impl ReadJobs for $client {
-            fn describe_execution(
-                &self,
-                job: &JobId,
-                thing: &ThingName,
-                number: Option<ExecutionNumber>,
-            ) -> impl Future<Output = Result<Execution, ReadError>> + Send {
-                self.0.describe_execution(job, thing, number)
-            }
-
-            fn describe_job(&self, job: &JobId) -> impl Future<Output = Result<Job, ReadError>> + Send {
-                self.0.describe_job(job)
-            }
-
-            fn job_tags(
-                &self,
-                job: &Job,
-            ) -> impl Future<Output = Result<BTreeMap<String, String>, ReadError>> + Send {
-                self.0.job_tags(job)
-            }
-
-            fn list_jobs(
-                &self,
-                token: Option<&str>,
-            ) -> impl Future<Output = Result<Page<ListedJob>, ReadError>> + Send {
-                self.0.list_jobs(token)
-            }
-
-            fn list_executions(
-                &self,
-                job: &JobId,
-                status: Option<Status>,
-                token: Option<&str>,
-            ) -> impl Future<Output = Result<Page<ListedExecution>, ReadError>> + Send {
-                self.0.list_executions(job, status, token)
-            }
-        }
-    };
-}
-
-reads_through!(IotCanceller);
-reads_through!(IotDeleter);
-reads_through!(IotOperator);
-
-impl CancelExecutions for IotCanceller {
-    async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
-        self.0.send_cancel(cancel).await
-    }
-}
-
-impl DeleteExecutions for IotDeleter {
-    async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
-        self.0.send_delete(delete).await
-    }
-}
-
-impl CancelExecutions for IotOperator {
-    async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
-        self.0.send_cancel(cancel).await
-    }
-}
-
-impl DeleteExecutions for IotOperator {
-    async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
-        self.0.send_delete(delete).await
-    }
 }

@@ -5,8 +5,9 @@ use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use jiff::Timestamp;
 use object_store::ObjectStore;
 use serde_json::{Value, json};
-use shared::access::{AccessPolicy, Decision, Principal, SweepAction};
-use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, principal};
+use shared::access::{AccessPolicy, SweepAction};
+use shared::api::{ApiError, ApiRequest, ApiResponse, CallerIdentity, ErrorCode, permit_sweep, principal};
+use shared::guard::Caller;
 use shared::operation::Operation;
 use shared::sweep::{self, ReadError, Sweep};
 
@@ -28,15 +29,17 @@ impl<B: ObjectStore> ReadSweeps<B> {
     }
 
     async fn read(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
-        let principal = principal(self.caller_identity, &call.identified)?;
-        match call.route.as_str() {
-            "GET /sweeps" => self.list(&principal, call, now).await,
+        let Call { request, identified, route, request_id } = call;
+        let principal = principal(self.caller_identity, &identified)?;
+        let caller = Caller { principal: &principal, now, request_id: &request_id };
+        match route.as_str() {
+            "GET /sweeps" => self.list(&caller, request).await,
             "GET /sweeps/{sweepId}" => {
-                let sweep = self.one(&principal, call, now).await?;
+                let sweep = self.one(&caller, request).await?;
                 Ok(ApiResponse::ok(200, &sweep.view()))
             }
             "GET /sweeps/{sweepId}/report" => {
-                let sweep = self.one(&principal, call, now).await?;
+                let sweep = self.one(&caller, request).await?;
                 let report = sweep::report(&self.bucket, &sweep.sweep_id).await.map_err(failed)?;
                 Ok(ApiResponse::ok(200, &report))
             }
@@ -44,11 +47,11 @@ impl<B: ObjectStore> ReadSweeps<B> {
         }
     }
 
-    async fn list(&self, principal: &Principal, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
-        let wanted = call.request.list_sweeps()?;
+    async fn list(&self, caller: &Caller<'_>, request: ApiRequest) -> Result<ApiResponse, ApiError> {
+        let wanted = request.list_sweeps()?;
         let asked = wanted.operation.map_or(Operation::ALL.to_vec(), |operation| vec![operation]);
         for operation in asked {
-            self.allow(principal, operation, now)?;
+            permit_sweep(&self.access, caller, SweepAction::Read, operation)?;
         }
         let page = sweep::list(&self.bucket, &wanted).await.map_err(failed)?;
         let sweeps: Vec<_> = page.sweeps.iter().map(Sweep::view).collect();
@@ -64,21 +67,10 @@ impl<B: ObjectStore> ReadSweeps<B> {
 
     /// The sweep of the path. The policy is asked before the bucket: whoever may not read
     /// sweeps does not learn which there are.
-    async fn one(&self, principal: &Principal, call: Call, now: Timestamp) -> Result<Sweep, ApiError> {
-        let id = call.request.sweep_id()?;
-        if let Some(operation) = id.operation() {
-            self.allow(principal, operation, now)?;
-        }
+    async fn one(&self, caller: &Caller<'_>, request: ApiRequest) -> Result<Sweep, ApiError> {
+        let id = request.sweep_id()?;
+        permit_sweep(&self.access, caller, SweepAction::Read, id.operation())?;
         sweep::read(&self.bucket, &id).await.map_err(failed)
-    }
-
-    fn allow(&self, principal: &Principal, operation: Operation, now: Timestamp) -> Result<(), ApiError> {
-        match self.access.decide_sweep(principal, SweepAction::Read, operation, now) {
-            Decision::Allow(_) => Ok(()),
-            Decision::Deny(refusal) => {
-                Err(ApiError::new(ErrorCode::AccessDenied, format!("ReadSweep: {refusal}")))
-            }
-        }
     }
 }
 

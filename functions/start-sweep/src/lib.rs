@@ -4,8 +4,9 @@ use aws::gateway::{self, Call};
 use jiff::Timestamp;
 use object_store::ObjectStore;
 use serde_json::{Value, json};
-use shared::access::{AccessPolicy, Decision, SweepAction};
-use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, principal};
+use shared::access::{AccessPolicy, SweepAction};
+use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, permit_sweep, principal};
+use shared::guard::Caller;
 use shared::operation::Operation;
 use shared::ports::{Cause, SliceQueue};
 use shared::sweep::{StartError, Starter, Trigger};
@@ -47,13 +48,12 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
     async fn called(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
         let request = call.request.start_sweep()?;
         let principal = principal(self.caller_identity, &call.identified)?;
-        // The same reading of an absent dryRun as the start itself has.
-        let dry_run = self.dry_run_only || request.dry_run.unwrap_or(false);
-        let action = SweepAction::Start { dry_run, releases_plan: request.release_plan.is_some() };
-        if let Decision::Deny(refusal) = self.access.decide_sweep(&principal, action, request.operation, now)
-        {
-            return Err(ApiError::new(ErrorCode::AccessDenied, format!("StartSweep: {refusal}")));
-        }
+        let action = SweepAction::Start {
+            dry_run: self.starter().dry_run(request.dry_run),
+            releases_plan: request.release_plan.is_some(),
+        };
+        let caller = Caller { principal: &principal, now, request_id: &call.request_id };
+        permit_sweep(&self.access, &caller, action, request.operation)?;
         let trigger = Trigger {
             operation: request.operation,
             dry_run: request.dry_run,

@@ -145,10 +145,7 @@ impl ExecutionAction {
 
 impl SweepAction {
     pub(super) fn uid(self) -> Result<EntityUid, FactsError> {
-        match self {
-            Self::Start { .. } => uid("Action", "StartSweep"),
-            Self::Read => uid("Action", "ReadSweep"),
-        }
+        uid("Action", self.as_str())
     }
 
     pub(super) fn context(self, now: Timestamp) -> Result<Context, FactsError> {

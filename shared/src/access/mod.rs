@@ -74,6 +74,16 @@ pub enum SweepAction {
     Read,
 }
 
+impl SweepAction {
+    /// Its name in the access policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start { .. } => "StartSweep",
+            Self::Read => "ReadSweep",
+        }
+    }
+}
+
 /// A policy that decided, in the operator's own words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DecidingPolicy {
@@ -90,6 +100,25 @@ pub enum Decision {
     Allow(Vec<DecidingPolicy>),
     /// Refused.
     Deny(Refusal),
+}
+
+impl Decision {
+    /// The decision's code: `allow`, or the refusal's.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Allow(_) => "allow",
+            Self::Deny(refusal) => refusal.code(),
+        }
+    }
+
+    /// The ids of the policies that decided, separated by commas.
+    pub fn policy_ids(&self) -> String {
+        let policies = match self {
+            Self::Allow(policies) | Self::Deny(Refusal::Forbidden(policies)) => policies.as_slice(),
+            Self::Deny(Refusal::NoPermit | Refusal::EvaluationError(_)) => &[],
+        };
+        policies.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>().join(",")
+    }
 }
 
 /// Why the access policy refused.

@@ -75,7 +75,7 @@ impl AccessPolicy {
             let context = terms.context(principal)?;
             self.ask(principal, action.uid()?, facts.uid()?, Some(resource), context)
         };
-        ask().unwrap_or_else(refuse)
+        told(ask())
     }
 
     /// Whether `principal` may do `action` with sweeps of `operation`.
@@ -87,7 +87,7 @@ impl AccessPolicy {
         now: Timestamp,
     ) -> Decision {
         let ask = || self.ask(principal, action.uid()?, sweep_uid(operation)?, None, action.context(now)?);
-        ask().unwrap_or_else(refuse)
+        told(ask())
     }
 
     fn ask(
@@ -123,8 +123,14 @@ impl AccessPolicy {
     }
 }
 
-fn refuse(error: FactsError) -> Decision {
-    Decision::Deny(Refusal::EvaluationError(vec![error.to_string()]))
+/// The decision. One that could not be made is a denial, and an alarm.
+fn told(asked: Result<Decision, FactsError>) -> Decision {
+    let decision =
+        asked.unwrap_or_else(|error| Decision::Deny(Refusal::EvaluationError(vec![error.to_string()])));
+    if let Decision::Deny(Refusal::EvaluationError(errors)) = &decision {
+        tracing::error!(event = "policy_error", errors = ?errors, "the access policy cannot be evaluated");
+    }
+    decision
 }
 
 /// The policies under their `@id`s, and their `@reason`s.

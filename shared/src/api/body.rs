@@ -113,7 +113,7 @@ impl Members {
     }
 
     pub(super) fn text(&mut self, name: &'static str, violations: &mut Vec<Violation>) -> Option<String> {
-        let text = text(&*self.take(name)?);
+        let text = text(&self.take(name)?);
         report(text.map_err(|what| wrong_type(name, "a text", what)), violations)
     }
 

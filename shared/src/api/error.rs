@@ -1,7 +1,7 @@
 //! Errors as AWS IoT words them: one exhaustive map from ours to the wire.
 
 use crate::guard::GuardError;
-use crate::ids::Violation;
+use crate::ids::{Violation, quoted};
 use crate::ports::Cause;
 
 /// AWS IoT's names of errors.
@@ -24,17 +24,6 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Every code.
-    pub const ALL: [Self; 7] = [
-        Self::InvalidRequest,
-        Self::AccessDenied,
-        Self::ResourceNotFound,
-        Self::InvalidStateTransition,
-        Self::VersionConflict,
-        Self::Throttling,
-        Self::ServiceUnavailable,
-    ];
-
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -82,9 +71,20 @@ impl ApiError {
         Self { code, message: message.into(), cause: None }
     }
 
+    /// There is no such route; only a gateway set up wrongly sends one.
+    pub fn no_route(resource: &str) -> Self {
+        Self::new(ErrorCode::InvalidRequest, format!("{} is no route of this function", quoted(resource)))
+    }
+
     /// Something underneath is not available.
     pub fn unavailable(message: impl Into<String>, cause: impl Into<Cause>) -> Self {
         Self { code: ErrorCode::ServiceUnavailable, message: message.into(), cause: Some(cause.into()) }
+    }
+}
+
+impl From<Violation> for ApiError {
+    fn from(violation: Violation) -> Self {
+        vec![violation].into()
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod body;
 mod error;
+mod permit;
 mod principal;
 mod request;
 
 pub use error::{ApiError, ErrorCode};
+pub use permit::permit_sweep;
 pub use principal::{CallerIdentity, Identified, principal};
-pub use request::{ApiRequest, ListSweeps, StartRequest};
+pub use request::{ApiRequest, StartRequest};
 
 use serde::Serialize;
 use serde_json::Value;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
+use super::ApiError;
 use super::body::{Members, report};
-use super::{ApiError, ErrorCode};
 use crate::guard::{CancelRequest, DeleteRequest};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Violation, quoted};
 use crate::operation::Operation;
 use crate::ports::Force;
-use crate::sweep::SweepId;
+use crate::sweep::{ListSweeps, SweepId};
 
 /// What the gateway passes on of a request.
 #[derive(Debug, Clone, Default)]
@@ -32,17 +32,6 @@ pub struct StartRequest {
     pub dry_run: Option<bool>,
     /// The digest of a plan that the breaker stopped and this sweep may carry out.
     pub release_plan: Option<String>,
-}
-
-/// What a caller asks of `GET /sweeps`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListSweeps {
-    /// Only sweeps of this operation.
-    pub operation: Option<Operation>,
-    /// At most this many.
-    pub max_results: usize,
-    /// After this one.
-    pub after: Option<SweepId>,
 }
 
 impl ApiRequest {
@@ -249,22 +238,10 @@ fn plan_digest(digest: String) -> Result<String, Violation> {
     Err(Violation::new("releasePlan", problem))
 }
 
-impl From<Violation> for ApiError {
-    fn from(violation: Violation) -> Self {
-        vec![violation].into()
-    }
-}
-
-impl ApiError {
-    /// There is no such route; only a gateway set up wrongly sends one.
-    pub fn no_route(resource: &str) -> Self {
-        Self::new(ErrorCode::InvalidRequest, format!("{} is no route of this function", quoted(resource)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ErrorCode;
 
     fn request(query: &[(&str, &str)], body: &str) -> ApiRequest {
         let mut request = ApiRequest { body: body.as_bytes().to_vec(), ..ApiRequest::default() };

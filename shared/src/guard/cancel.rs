@@ -1,7 +1,7 @@
 //! The guarded CancelJobExecution.
 
 use super::settle::{CancelEffect, after_cancel};
-use super::{Answer, Caller, Guard, GuardError, Permission, TRIES};
+use super::{Answer, Caller, Guard, GuardError, TRIES};
 use crate::access::{ExecutionAction, Terms};
 use crate::execution::{Execution, Job, Status};
 use crate::ids::{JobId, StatusDetails, ThingName, Version};
@@ -136,7 +136,7 @@ fn check_version(expected: Option<Version>, execution: &Execution) -> Result<(),
     }
 }
 
-pub(super) fn check_cancellable(force: Force, execution: &Execution) -> Result<(), GuardError> {
+fn check_cancellable(force: Force, execution: &Execution) -> Result<(), GuardError> {
     let status = execution.row.status;
     match (status, force) {
         (Status::Queued, _) | (Status::InProgress, Force::EvenInProgress) => Ok(()),
@@ -152,11 +152,5 @@ pub(super) fn check_cancellable(force: Force, execution: &Execution) -> Result<(
             | Status::Canceled,
             _,
         ) => Err(GuardError::InvalidState(format!("the execution is {status}; there is nothing to cancel"))),
-    }
-}
-
-impl Permission {
-    pub(super) fn policies(&self) -> Vec<crate::access::DecidingPolicy> {
-        self.policies.clone()
     }
 }

@@ -2,7 +2,6 @@
 
 use object_store::ObjectStore;
 
-use super::cancel::check_cancellable;
 use super::settle::{DeleteEffect, after_unknown_delete};
 use super::{Answer, Caller, Guard, GuardError, Permission, TRIES};
 use crate::access::{ExecutionAction, Terms};
@@ -58,10 +57,14 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
             let (execution, job) = self.read(job_id, thing_name, Some(*execution_number)).await?;
             let decision = self.decide(caller, ExecutionAction::Delete, (&execution, &job), terms)?;
             check_deletable(*force, &execution)?;
+            let active = !execution.row.status.is_terminal();
+            if active {
+                self.check_current(&execution).await?;
+            }
             if *dry_run {
                 return Ok(answer(request, decision, "wouldDelete", execution, None));
             }
-            let key = if execution.row.status.is_terminal() {
+            let key = if !active {
                 let ended = execution.clone();
                 self.archive_and_delete(bucket, caller, request, &decision, job, ended).await?
             } else {
@@ -75,8 +78,24 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
             };
             return Ok(answer(request, decision, "deleted", execution, Some(key)));
         }
+        // DeleteJobExecution knows no VersionConflictException.
         let message = format!("the execution changed {TRIES} times while it was being cancelled; try again");
-        Err(GuardError::VersionConflict(message))
+        Err(GuardError::InvalidState(message))
+    }
+
+    /// A cancel hits the thing's current execution, whatever number was asked for: they must be
+    /// the same one.
+    async fn check_current(&self, execution: &Execution) -> Result<(), GuardError> {
+        let row = &execution.row;
+        let current = self.iot.describe_execution(&execution.job_id, &row.thing_name, None).await?;
+        if current.row.identity() == row.identity() {
+            return Ok(());
+        }
+        let message = format!(
+            "execution {} is {} and is not the thing's current one ({}), so it cannot be cancelled first",
+            row.execution_number, row.status, current.row.execution_number
+        );
+        Err(GuardError::InvalidState(message))
     }
 
     /// Cancels an active execution and waits until it shows as CANCELED.
@@ -85,17 +104,6 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
         (execution, job): (&Execution, &Job),
         force: Force,
     ) -> Result<Execution, GuardError> {
-        check_cancellable(force, execution)?;
-        // A cancel hits the thing's current execution, whatever number was asked for.
-        let row = &execution.row;
-        let current = self.iot.describe_execution(&execution.job_id, &row.thing_name, None).await?;
-        if current.row.identity() != row.identity() {
-            let message = format!(
-                "execution {} is {} and is not the thing's current one ({}), so it cannot be cancelled first",
-                row.execution_number, row.status, current.row.execution_number
-            );
-            return Err(GuardError::InvalidState(message));
-        }
         self.cancel_pinned((execution, job), force, None).await?.ok_or_else(|| {
             let message = "the execution was cancelled but does not show as CANCELED yet, so it was not \
                            deleted; delete it again";
@@ -114,14 +122,14 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
     ) -> Result<String, GuardError> {
         let identity = ended.row.identity();
         let record = Record {
-            format: Record::format(),
+            format: Record::FORMAT,
             action: ExecutionAction::Delete.as_str().to_owned(),
             principal: caller.principal.to_string(),
             origin: caller.request_id.to_owned(),
             decided_at: caller.now,
             rule: None,
             due_since: None,
-            policies: decision.policies(),
+            policies: decision.policies.clone(),
             policy_digest: decision.policy_digest.clone(),
             job,
             content: Content::Full { execution: ended },

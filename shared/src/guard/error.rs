@@ -79,6 +79,11 @@ impl From<ReadError> for GuardError {
             ReadError::NotFound(message) => Self::NotFound(message),
             ReadError::Invalid(message) => Self::Invalid(message),
             ReadError::Throttled { source, .. } => Self::Throttled(source),
+            ReadError::RoleRefused { operation, source } => {
+                let message =
+                    format!("this function's role may not {operation}, so nothing was done; see the log");
+                Self::Unavailable { message, source }
+            }
             ReadError::InvalidToken(_) | ReadError::Unreadable { .. } | ReadError::Unavailable { .. } => {
                 let message =
                     "a fact that the decision needs could not be read, so nothing was done; try again"

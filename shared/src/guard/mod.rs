@@ -18,7 +18,7 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::access::{
-    AccessPolicy, DecidingPolicy, Decision, ExecutionAction, ExecutionFacts, Principal, Refusal, Terms,
+    AccessPolicy, DecidingPolicy, Decision, ExecutionAction, ExecutionFacts, Principal, Terms,
 };
 use crate::execution::{Execution, JobFacts};
 use crate::ids::{ExecutionNumber, JobId, ThingName};
@@ -122,22 +122,10 @@ fn audit(
     decision: &Decision,
     digest: &str,
 ) {
-    let (outcome, policies) = match decision {
-        Decision::Allow(policies) => ("allow", policies.as_slice()),
-        Decision::Deny(refusal) => match refusal {
-            Refusal::Forbidden(policies) => (refusal.code(), policies.as_slice()),
-            Refusal::NoPermit => (refusal.code(), [].as_slice()),
-            Refusal::EvaluationError(errors) => {
-                tracing::error!(event = "policy_error", errors = ?errors, "the access policy cannot be evaluated");
-                (refusal.code(), [].as_slice())
-            }
-        },
-    };
-    let policies: Vec<_> = policies.iter().map(|policy| policy.id.as_str()).collect();
     info!(
         event = "decision",
-        outcome,
-        policies = policies.join(","),
+        outcome = decision.code(),
+        policies = decision.policy_ids(),
         policy_digest = digest,
         principal = %caller.principal,
         request_id = caller.request_id,

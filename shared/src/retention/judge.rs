@@ -66,7 +66,7 @@ pub enum Verdict {
 
 impl Retention {
     /// The rule that decides for a job: the first whose patterns match, or the default.
-    pub fn rule_for(&self, job: &JobId) -> &Rule {
+    fn rule_for(&self, job: &JobId) -> &Rule {
         self.rules.iter().find(|rule| rule.matches(job)).unwrap_or(&self.default)
     }
 

@@ -1,7 +1,5 @@
 //! Patterns of job ids: `*` stands for any run of characters, everything else for itself.
 
-use std::fmt;
-
 /// A pattern of job ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
@@ -39,12 +37,6 @@ impl Pattern {
             rest = after;
         }
         rest.ends_with(last)
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
+use super::pace::IotOperation;
 use crate::archive::{Delete, Record};
 use crate::ids::Version;
 use crate::operation::Operation;
@@ -122,6 +123,9 @@ pub trait Act<I>: Send + Sync {
     /// What sweeps with this right do.
     const OPERATION: Operation;
 
+    /// The call that does it.
+    const CALL: IotOperation;
+
     /// Sends it once. `version` is the one a description has just shown, where the operation
     /// is pinned to one.
     fn send(
@@ -138,6 +142,7 @@ pub struct DeleteExpired;
 
 impl<I: ReadJobs + DeleteExecutions> Act<I> for DeleteExpired {
     const OPERATION: Operation = Operation::DeleteExpired;
+    const CALL: IotOperation = IotOperation::DeleteJobExecution;
 
     async fn send(iot: &I, _: &Record, delete: &Delete, _: Option<Version>) -> Result<(), MutationError> {
         iot.delete(delete).await
@@ -150,6 +155,7 @@ pub struct CancelStale;
 
 impl<I: ReadJobs + CancelExecutions> Act<I> for CancelStale {
     const OPERATION: Operation = Operation::CancelStale;
+    const CALL: IotOperation = IotOperation::CancelJobExecution;
 
     async fn send(
         iot: &I,

@@ -42,6 +42,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let (candidates, _): (Vec<Candidate>, _) = store::get(self.bucket, &key).await?;
         while let Some(candidate) = candidates.get(cursor.index) {
             let rest = self.apply_job(session, &mut cursor, candidate).await?;
+            cursor.end_page();
             account(session, &cursor, candidate, rest);
             cursor.next_candidate();
             session.sweep.phase = Phase::applying(&cursor);
@@ -75,9 +76,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             };
             let listed = Instant::now();
             let rows = page.items.into_iter().flatten();
-            let due: Vec<_> = rows.filter_map(|row| self.due(session, job, row)).collect();
+            let unmet = rows.filter(|row| !cursor.has_met(row));
+            let due: Vec<_> = unmet.filter_map(|row| self.due(session, job, row)).collect();
             if !due.is_empty() {
-                let fresh = facts.take().filter(|(_, read)| read.elapsed() < BELIEVED);
+                // Well before they are too old: what is acted on must not be.
+                let fresh = facts.take().filter(|(_, read)| read.elapsed() < BELIEVED / 2);
                 let (known, read) = match fresh {
                     Some(fresh) => fresh,
                     None => match self.job_facts(session, job).await? {
@@ -88,14 +91,17 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                         }
                     },
                 };
-                let end = self.apply_page(session, cursor, candidate.due, (&known, due, listed)).await?;
+                // Both grow old, and the older one counts.
+                let since = listed.min(read);
+                let end = self.apply_page(session, cursor, candidate.due, (&known, due, since)).await?;
                 facts = Some((known, read));
                 if end == PageEnd::TooOld {
                     continue;
                 }
             }
-            cursor.pages += 1;
+            cursor.end_page();
             match page.next_token {
+                _ if cursor.moved >= candidate.due => return Ok(Outcome::NotSeenAgain),
                 Some(token) => cursor.token = Some(token),
                 // Deleting may have shifted what was behind into pages that were read before.
                 None if cursor.pages > 1 && cursor.acted > 0 => session.next_pass(cursor),

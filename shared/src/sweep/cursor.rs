@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::act::Outcome;
 use super::tally::Tally;
-use crate::ids::JobId;
+use crate::execution::{ExecutionRow, Identity};
+use crate::ids::{JobId, ThingName};
 
 /// What the sweep does next, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,17 +80,55 @@ pub(super) struct ApplyCursor {
     pub(super) moved: u64,
     /// What this pass has met with and left in its place; counted when no other pass follows.
     pub(super) stayed: BTreeMap<Outcome, u64>,
+    /// The same of the page at hand, one by one: it may be listed again before its end.
+    pub(super) met: Vec<Met>,
     /// How often the job was started over because its token went bad.
     pub(super) restarts: u8,
+}
+
+/// An execution that was acted on and has stayed in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Met {
+    thing_name: ThingName,
+    identity: Identity,
+    outcome: Outcome,
 }
 
 /// How often a listing is started over because its token goes bad, before it is given up.
 pub(super) const MOST_RESTARTS: u8 = 3;
 
+impl Phase {
+    pub(super) fn applying(cursor: &ApplyCursor) -> Self {
+        Self::Applying(cursor.clone())
+    }
+}
+
 impl ApplyCursor {
+    /// Notes what was acted on and has stayed in its place.
+    pub(super) fn meet(&mut self, row: &ExecutionRow, outcome: Outcome) {
+        let thing_name = row.thing_name.clone();
+        self.met.push(Met { thing_name, identity: row.identity(), outcome });
+    }
+
+    /// Whether this pass has acted on it since the page at hand was begun.
+    pub(super) fn has_met(&self, row: &ExecutionRow) -> bool {
+        self.met.iter().any(|met| met.identity == row.identity() && met.thing_name == row.thing_name)
+    }
+
     /// How many of those that stayed in place count as attempted.
     pub(super) fn stayed_attempts(&self) -> u64 {
-        self.stayed.iter().filter(|(outcome, _)| outcome.attempted()).map(|(_, count)| count).sum()
+        let earlier = self.stayed.iter().filter(|(outcome, _)| outcome.attempted());
+        let here = self.met.iter().filter(|met| met.outcome.attempted()).count();
+        earlier.map(|(_, count)| count).sum::<u64>() + here as u64
+    }
+
+    /// Everything on the page at hand has been dealt with.
+    pub(super) fn end_page(&mut self) {
+        self.pages += 1;
+        for met in self.met.drain(..) {
+            *self.stayed.entry(met.outcome).or_default() += 1;
+        }
     }
 
     pub(super) fn next_candidate(&mut self) {

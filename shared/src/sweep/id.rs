@@ -11,9 +11,12 @@ use crate::ids::{Violation, quoted};
 use crate::operation::Operation;
 
 /// A sweep's name, such as `20261121T020000Z-delete-expired-1a2b3c4d`. Names sort by time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SweepId(String);
+pub struct SweepId {
+    text: String,
+    operation: Operation,
+}
 
 impl SweepId {
     /// The name of the sweep that `trigger` started at `now`. The same trigger gives the same
@@ -21,7 +24,7 @@ impl SweepId {
     pub fn new(now: Timestamp, operation: Operation, trigger: &str) -> Self {
         let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ");
         let digits: String = digest::of([operation.as_str(), trigger]).chars().take(8).collect();
-        Self(format!("{time}-{operation}-{digits}"))
+        Self { text: format!("{time}-{operation}-{digits}"), operation }
     }
 
     /// Parses a name.
@@ -36,10 +39,10 @@ impl SweepId {
             let decimal =
                 |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_digit());
             let hex = digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-            (decimal(date, 8) && decimal(clock, 6) && hex && Operation::parse(operation).is_some())
-                .then_some(())
+            let operation = Operation::parse(operation)?;
+            (decimal(date, 8) && decimal(clock, 6) && hex).then_some(operation)
         };
-        fits().map(|()| Self(input.to_owned())).ok_or_else(|| {
+        fits().map(|operation| Self { text: input.to_owned(), operation }).ok_or_else(|| {
             let problem = format!(
                 "{} must be a sweep's id, such as 20261121T020000Z-delete-expired-1a2b3c4d",
                 quoted(input)
@@ -49,20 +52,19 @@ impl SweepId {
     }
 
     /// What the sweep does.
-    pub fn operation(&self) -> Option<Operation> {
-        let (_, rest) = self.0.split_once('-')?;
-        rest.rsplit_once('-').and_then(|(operation, _)| Operation::parse(operation))
+    pub const fn operation(&self) -> Operation {
+        self.operation
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for SweepId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -76,7 +78,7 @@ impl TryFrom<String> for SweepId {
 
 impl From<SweepId> for String {
     fn from(id: SweepId) -> String {
-        id.0
+        id.text
     }
 }
 
@@ -90,6 +92,7 @@ mod tests {
         for operation in Operation::ALL {
             let id = SweepId::new(now, operation, "event-1");
             assert_eq!(SweepId::parse(id.as_str()).unwrap(), id);
+            assert_eq!(id.operation(), operation);
             assert_eq!(SweepId::new(now, operation, "event-1"), id);
             assert_ne!(SweepId::new(now, operation, "event-2"), id);
         }

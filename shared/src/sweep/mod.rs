@@ -23,7 +23,7 @@ mod tally;
 pub use act::{Act, CancelStale, DeleteExpired, Outcome};
 pub use id::SweepId;
 pub use pace::{CallRate, IotOperation};
-pub use read::{ReadError, SweepPage, list, read, report};
+pub use read::{ListSweeps, ReadError, SweepPage, list, read, report};
 pub use report::Report;
 pub use slice::{SliceEnd, SliceError, SliceTime, Worker};
 pub use start::{StartError, Starter, Trigger};

@@ -1,7 +1,5 @@
 //! One page of an application: archived in one object, and then acted on row by row.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -13,7 +11,7 @@ use super::pace::IotOperation;
 use super::session::{Lack, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::{Pending, Sweep};
-use crate::access::{DecidingPolicy, Decision};
+use crate::access::{DecidingPolicy, Decision, Principal};
 use crate::archive::{self, ArchiveError, Content, Delete, Receipt, Record};
 use crate::execution::{Execution, ExecutionRow, JobFacts, Status};
 use crate::guard::{Look, look};
@@ -50,7 +48,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         session: &mut Session<'_>,
         cursor: &mut ApplyCursor,
         planned: u64,
-        (facts, due, listed): (&JobFacts, Vec<Candidacy>, Instant),
+        (facts, due, since): (&JobFacts, Vec<Candidacy>, Instant),
     ) -> Result<PageEnd, Stop> {
         let mut records = Vec::new();
         let mut refused = 0;
@@ -59,7 +57,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 Decision::Allow(policies) => {
                     records.push(candidate.record(&session.sweep, facts, policies, self.access.digest()));
                 }
-                Decision::Deny(_) => refused += 1,
+                Decision::Deny(refusal) => {
+                    let policies = refusal.reason_key();
+                    warn!(event = "refused", policies, job_id = %facts.job.job_id, row = ?candidate.row);
+                    refused += 1;
+                }
             }
         }
         let left = planned.saturating_sub(cursor.moved + cursor.stayed_attempts());
@@ -69,7 +71,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 return Err(Stop::OutOfTime);
             }
             let receipt = self.archive(session, records).await?;
-            if self.carry_out(session, cursor, &receipt, listed).await? == PageEnd::TooOld {
+            if self.carry_out(session, cursor, &receipt, since).await? == PageEnd::TooOld {
                 return Ok(PageEnd::TooOld);
             }
         }
@@ -102,23 +104,22 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         session: &mut Session<'_>,
         cursor: &mut ApplyCursor,
         receipt: &Receipt,
-        listed: Instant,
+        since: Instant,
     ) -> Result<PageEnd, Stop> {
         let mut met = 0;
-        let mut moved = 0;
-        let mut stayed: BTreeMap<Outcome, u64> = BTreeMap::new();
         let mut ended = Ok(PageEnd::Done);
         for (record, delete) in receipt.deletions() {
-            if listed.elapsed() >= BELIEVED {
+            if since.elapsed() >= BELIEVED {
                 ended = Ok(PageEnd::TooOld);
                 break;
             }
             match self.act_on(session, record, &delete).await {
                 Ok(outcome) if outcome.moved() => {
                     session.sweep.count(outcome, 1);
-                    moved += 1;
+                    cursor.moved += 1;
+                    cursor.acted += 1;
                 }
-                Ok(outcome) => *stayed.entry(outcome).or_default() += 1,
+                Ok(outcome) => cursor.meet(record.row(), outcome),
                 Err(stop) => {
                     ended = Err(stop);
                     break;
@@ -126,17 +127,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             met += 1;
         }
-        cursor.moved += moved;
-        cursor.acted += moved;
         let in_doubt = u64::from(session.in_doubt);
-        let mut kept = moved + in_doubt;
-        if matches!(ended, Ok(PageEnd::Done)) {
-            kept += stayed.values().sum::<u64>();
-            for (outcome, count) in stayed {
-                *cursor.stayed.entry(outcome).or_default() += count;
-            }
-        }
-        session.sweep.attempts -= receipt.records().len() as u64 - kept;
+        session.sweep.attempts -= receipt.records().len() as u64 - met as u64 - in_doubt;
         session.sweep.pending =
             session.in_doubt.then(|| Pending { key: receipt.key().to_owned(), first: met, count: in_doubt });
         session.sweep.phase = Phase::applying(cursor);
@@ -158,11 +150,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     Err(outcome) => return Ok(outcome),
                 },
             };
-            let operation = match A::OPERATION {
-                Operation::DeleteExpired => IotOperation::DeleteJobExecution,
-                Operation::CancelStale => IotOperation::CancelJobExecution,
-            };
-            match session.mutate(operation, || A::send(self.iot, record, delete, version)).await? {
+            match session.mutate(A::CALL, || A::send(self.iot, record, delete, version)).await? {
                 Ok(()) => return self.done(session, record).await,
                 Err(MutationError::NotFound(_)) => return Ok(Outcome::AlreadyGone),
                 Err(MutationError::InvalidState(_) | MutationError::VersionConflict(_)) => {
@@ -240,7 +228,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         cursor: &mut ApplyCursor,
     ) -> Result<(), Stop> {
         let Some(pending) = session.sweep.pending.clone() else { return Ok(()) };
-        let records = archive::read(self.bucket, &pending.key).await?;
+        let records = archive::read(self.bucket, &pending.key).await.map_err(|error| {
+            let what = format!("`{}`, whose page is in doubt, could not be read", pending.key);
+            Stop::Error(SliceError::Unavailable { what, source: Box::new(error) })
+        })?;
         let in_doubt = usize::try_from(pending.count).unwrap_or(usize::MAX);
         for record in records.iter().skip(pending.first).take(in_doubt) {
             let settled = self.settle(session, record).await?;
@@ -301,9 +292,9 @@ impl Candidacy {
         policy_digest: &str,
     ) -> Record {
         Record {
-            format: Record::format(),
+            format: Record::FORMAT,
             action: sweep.operation.action().as_str().to_owned(),
-            principal: format!("sweeper {}", sweep.operation),
+            principal: Principal::Sweeper(sweep.operation).to_string(),
             origin: sweep.sweep_id.to_string(),
             decided_at: sweep.now,
             rule: Some(self.rule),
@@ -322,7 +313,7 @@ fn job_of(record: &Record) -> &JobId {
 
 impl From<ArchiveError> for Stop {
     fn from(error: ArchiveError) -> Self {
-        let what = "the archive did not take or give a page, so nothing of it was acted on".to_owned();
+        let what = "the archive did not take a page, so nothing of it was acted on".to_owned();
         Self::Error(SliceError::Unavailable { what, source: Box::new(error) })
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::id::SweepId;
 use super::state::Sweep;
 use super::store::{self, StoreError};
-use crate::api::ListSweeps;
+use crate::operation::Operation;
 
 /// Why sweeps could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,17 @@ pub enum ReadError {
     /// The bucket did not serve.
     #[error("the bucket did not serve")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Which sweeps to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListSweeps {
+    /// Only sweeps of this operation.
+    pub operation: Option<Operation>,
+    /// At most this many.
+    pub max_results: usize,
+    /// After this one.
+    pub after: Option<SweepId>,
 }
 
 /// One page of sweeps, newest first.
@@ -45,7 +56,7 @@ pub async fn list(bucket: &dyn ObjectStore, wanted: &ListSweeps) -> Result<Sweep
     let names = listed.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned));
     let mut ids: Vec<_> = names
         .filter_map(|name| SweepId::parse(&name).ok())
-        .filter(|id| wanted.operation.is_none_or(|operation| id.operation() == Some(operation)))
+        .filter(|id| wanted.operation.is_none_or(|operation| id.operation() == operation))
         .filter(|id| wanted.after.as_ref().is_none_or(|after| id < after))
         .collect();
     ids.sort_unstable_by(|a, b| b.cmp(a));

@@ -6,14 +6,14 @@ use object_store::PutMode;
 use tracing::warn;
 
 use super::act::Act;
-use super::cursor::{ApplyCursor, Candidate, MOST_RESTARTS, Phase, ScanCursor};
+use super::cursor::{Candidate, MOST_RESTARTS, Phase, ScanCursor};
 use super::pace::IotOperation;
 use super::session::{Lack, Session, Stop};
 use super::slice::Worker;
 use super::state::{JobCounts, Sweep};
 use super::store;
 use super::tally::Tally;
-use crate::access::{Decision, ExecutionFacts, Principal, Refusal, Terms};
+use crate::access::{Decision, ExecutionFacts, Principal, Terms};
 use crate::digest;
 use crate::execution::{ExecutionRow, JobFacts, JobSummary, Status};
 use crate::ids::JobId;
@@ -198,16 +198,16 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             Verdict::Due(due) => due,
         };
-        if facts.is_none() {
-            *facts = Some(self.job_facts(session, job).await?);
-        }
+        let facts = match facts {
+            Some(facts) => facts,
+            None => facts.insert(self.job_facts(session, job).await?),
+        };
         match facts {
-            Some(Ok(facts)) => match self.decide(&session.sweep, facts, row) {
+            Ok(facts) => match self.decide(&session.sweep, facts, row) {
                 Decision::Allow(_) => tally.due(&due.rule, row.status),
                 Decision::Deny(refusal) => tally.refused(&due.rule, row.status, &refusal),
             },
-            Some(Err(problem)) => tally.unreadable(problem.clone()),
-            None => {}
+            Err(problem) => tally.unreadable(problem.clone()),
         }
         Ok(())
     }
@@ -242,11 +242,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             now: sweep.now,
         };
         let facts = ExecutionFacts { job_id: &job.job.job_id, row, job };
-        let decision = self.access.decide(&principal, A::OPERATION.action(), &facts, &terms);
-        if let Decision::Deny(Refusal::EvaluationError(errors)) = &decision {
-            tracing::error!(event = "policy_error", errors = ?errors, job_id = %job.job.job_id);
-        }
-        decision
+        self.access.decide(&principal, A::OPERATION.action(), &facts, &terms)
     }
 }
 
@@ -261,10 +257,4 @@ pub(super) enum Listed {
     NoSuchJob,
     /// AWS's answer makes no sense.
     Unreadable,
-}
-
-impl Phase {
-    pub(super) fn applying(cursor: &ApplyCursor) -> Self {
-        Self::Applying(cursor.clone())
-    }
 }

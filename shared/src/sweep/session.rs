@@ -241,6 +241,7 @@ impl<'a> Session<'a> {
                     return Ok(Err(Lack::Unreadable(error.to_string())));
                 }
                 ReadError::Throttled { .. } => self.throttled(operation),
+                ReadError::RoleRefused { source, .. } => return Err(role_refused(operation, &*source)),
                 ReadError::Unavailable { source, .. } => {
                     failures += 1;
                     warn!(event = "read_failed", %operation, failures, error = chain(&*source));
@@ -268,11 +269,7 @@ impl<'a> Session<'a> {
             self.slot(operation).await?;
             match call().await {
                 Err(MutationError::Throttled(_)) => self.throttled(operation),
-                Err(MutationError::RoleRefused(source)) => {
-                    let cause = chain(&*source);
-                    let reason = format!("AWS refused this function's role {operation}: {cause}");
-                    return Err(Stop::Failed(reason));
-                }
+                Err(MutationError::RoleRefused(source)) => return Err(role_refused(operation, &*source)),
                 answer => {
                     self.pacer.went_through(operation);
                     return Ok(answer);
@@ -280,4 +277,9 @@ impl<'a> Session<'a> {
             }
         }
     }
+}
+
+/// A right that the deployment lacks: trying again does not help.
+fn role_refused(operation: IotOperation, cause: &(dyn std::error::Error + 'static)) -> Stop {
+    Stop::Failed(format!("AWS refused this function's role {operation}: {}", chain(cause)))
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use jiff::Timestamp;
 use object_store::{ObjectStore, PutMode};
 use serde::Serialize;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::SliceMessage;
 use super::act::Act;
@@ -16,7 +16,7 @@ use super::session::{Session, Stop};
 use super::state::{Sweep, SweepStatus};
 use super::store::{self, StoreError};
 use crate::access::AccessPolicy;
-use crate::ports::{Cause, ReadJobs, SliceQueue};
+use crate::ports::{Cause, ReadJobs, SliceQueue, chain};
 use crate::retention::Retention;
 
 /// A sweep's function: its right, its rules and what it reaches.
@@ -124,8 +124,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             Stop::Error(error) => {
                 // The next delivery need not wait for the lease to run out.
-                if !matches!(error, SliceError::Superseded) {
-                    session.release().await?;
+                if !matches!(error, SliceError::Superseded)
+                    && let Err(unreleased) = session.release().await
+                {
+                    warn!(event = "lease_kept", sweep_id = %message.sweep_id, error = chain(&unreleased));
                 }
                 Err(error)
             }

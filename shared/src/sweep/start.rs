@@ -81,7 +81,7 @@ impl<Q: SliceQueue> Starter<'_, Q> {
             let message = "this deployment allows dry runs only; set its parameter DryRun to false first";
             return Err(StartError::Invalid(message.to_owned()));
         }
-        let dry_run = self.dry_run_only || trigger.dry_run.unwrap_or(false);
+        let dry_run = self.dry_run(trigger.dry_run);
         let id = SweepId::new(trigger.now, trigger.operation, &trigger.id);
         let requested_by = trigger.requested_by.clone();
         let mut sweep = Sweep::new(id, trigger.operation, dry_run, requested_by, trigger.now);
@@ -96,6 +96,12 @@ impl<Q: SliceQueue> Starter<'_, Q> {
             requested_by = sweep.requested_by,
         );
         Ok(sweep)
+    }
+
+    /// Whether a sweep is a dry run, given what was asked for: where nothing was, the
+    /// deployment's setting counts.
+    pub fn dry_run(&self, asked: Option<bool>) -> bool {
+        self.dry_run_only || asked.unwrap_or(false)
     }
 
     /// Lets a sweep carry out a plan that the breaker stopped, once: the same jobs, each up to the

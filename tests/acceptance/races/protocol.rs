@@ -267,7 +267,9 @@ impl Run {
                 if self.conflicts < TRIES {
                     Step::Describe
                 } else {
-                    Answered(Refused(Refusal::VersionConflict))
+                    // DeleteJobExecution knows no VersionConflictException.
+                    let cancels = self.operation.cancels();
+                    Answered(Refused(if cancels { Refusal::VersionConflict } else { Refusal::InvalidState }))
                 }
             }
             (Step::Cancel(_), Heard::Nothing) if !rules.keep(Safeguard::Look) => Answered(Canceled),

@@ -1,0 +1,116 @@
+//! The audit trail: every decision leaves a line, and one that cannot be made raises an alarm.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use read_sweeps::ReadSweeps;
+use serde_json::{Value, json};
+use shared::access::AccessPolicy;
+use shared::api::CallerIdentity;
+use shared::execution::Status;
+use start_sweep::StartSweep;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::stage::{NOBODY, OPERATOR, Stage, api_event, now};
+
+/// What is logged, line by line, in the form in which the functions log it.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    /// The fields of every line about this event.
+    fn of(&self, event: &str) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].take());
+        lines.filter(|fields| fields["event"] == event).collect()
+    }
+}
+
+async fn start(stage: &Stage, access: AccessPolicy, caller: &str) -> Value {
+    let function = StartSweep {
+        bucket: stage.bucket.clone(),
+        queue: stage.queue.clone(),
+        access,
+        caller_identity: CallerIdentity::Iam,
+        dry_run_only: true,
+    };
+    let body = r#"{"operation":"cancel-stale"}"#;
+    function.handle(api_event("POST", "/sweeps", caller, json!({}), &[], body), now()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_decision_leaves_a_line_with_its_policies() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let stage = Stage::with(Status::Queued);
+    let shipped = || AccessPolicy::shipped().unwrap();
+    for caller in [OPERATOR, NOBODY] {
+        stage.delete(caller, &[("force", "true")]).await;
+        stage.cancel(caller, &[], "").await;
+        start(&stage, shipped(), caller).await;
+        let bucket = stage.bucket.clone();
+        let function = ReadSweeps { bucket, access: shipped(), caller_identity: CallerIdentity::Iam };
+        function.handle(api_event("GET", "/sweeps", caller, json!({}), &[], ""), now()).await;
+    }
+    let lines = log.of("decision");
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            [&line["action"], &line["outcome"], &line["policies"]].map(|value| value.as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ["DeleteJobExecution", "forbidden", "force-needs-the-force-group"],
+            ["CancelJobExecution", "allow", "operators-cancel-waiting"],
+            ["StartSweep", "allow", "operators-run-sweeps"],
+            // One for each operation.
+            ["ReadSweep", "allow", "operators-run-sweeps"],
+            ["ReadSweep", "allow", "operators-run-sweeps"],
+            ["DeleteJobExecution", "forbidden", "force-needs-the-force-group"],
+            ["CancelJobExecution", "noPermit", ""],
+            ["StartSweep", "noPermit", ""],
+            ["ReadSweep", "noPermit", ""],
+        ]
+    );
+    for line in &lines {
+        assert_eq!(line["request_id"], "request-1", "{line}");
+        assert_eq!(line["policy_digest"].as_str().unwrap().len(), 64, "{line}");
+        assert!([OPERATOR, NOBODY].contains(&line["principal"].as_str().unwrap()), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_that_cannot_be_made_is_told_to_the_alarm() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let overflow = "@id(\"all\") @reason(\"all\") permit (principal, action, resource);\n\
+                    @id(\"late\") @reason(\"late\") forbid (principal, action == \
+                    Jobwarden::Action::\"StartSweep\", resource) \
+                    when { context.now.offset(duration(\"106751991167d\")) > context.now };";
+    let access = AccessPolicy::parse("p.cedar", overflow).unwrap();
+    let answer = start(&Stage::new(), access, OPERATOR).await;
+    assert_eq!(answer["statusCode"], 403);
+    assert_eq!((log.of("policy_error").len(), &log.of("decision")[0]["outcome"]), (1, &json!("policyError")));
+}
