@@ -6,6 +6,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+# What `build` builds for: arm64 or x86_64. `sam deploy` has to be told the same.
+ARCHITECTURE ?= arm64
 ENVIRONMENTS := $(PYTHON) dev/environments.py
 CLIENTS := .local/venv-clients/bin/python
 
@@ -33,7 +35,7 @@ test-rust: ## Run the tests of the workspace: unit, property, acceptance
 
 test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
 	@$(CLIENTS) dev/stack.py build
-	@$(CLIENTS) -m pytest tests/e2e $(PYTEST_ARGS)
+	@$(CLIENTS) -m pytest tests/e2e --timeout 600 $(PYTEST_ARGS)
 
 sam-local: clients ## Run every event with `sam local invoke`, and `sam local start-api` (needs Docker)
 	@$(CLIENTS) tests/sam_local/run.py
@@ -44,7 +46,7 @@ check: ## Formats, lints, docs, dependencies and the template
 
 build: ## Build what `sam deploy` deploys, with the deployed profile, into .aws-sam/
 	@$(ENVIRONMENTS) sam cross
-	@PATH="$$PWD/.local/venv-cross/bin:$$PWD/.local/venv-sam/bin:$$PATH" sam build $(SAM_BUILD_ARGS)
+	@PATH="$$PWD/.local/venv-cross/bin:$$PWD/.local/venv-sam/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 clean: down ## Remove what the targets made, except for cargo's target/
 	@rm -rf .local .aws-sam

@@ -69,8 +69,8 @@ REGION = {"AWS_DEFAULT_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
 CHECKS: dict[str, Callable[[], None]] = {
     "format": run("cargo", "fmt", "--all", "--check"),
     "dependencies": dependencies,
-    "python": run(tool("checks", "ruff"), "check", "dev", "tests"),
-    "python-format": run(tool("checks", "ruff"), "format", "--check", "dev", "tests"),
+    "python": run(tool("checks", "ruff"), "check", "dev", "tests", "clients"),
+    "python-format": run(tool("checks", "ruff"), "format", "--check", "dev", "tests", "clients"),
     "sam-validate": run(tool("sam", "sam"), "validate", "--lint", **REGION),
     "cfn-lint": run(tool("sam", "cfn-lint")),
     "clippy": run("cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"),

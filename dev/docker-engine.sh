@@ -6,7 +6,8 @@
 #   dev/docker-engine.sh host     prints DOCKER_HOST of the engine that serves
 #
 # The engine has its own socket and directories, changes no firewall rules, and pulls no image: the base image
-# is a minimal Debian root under the name of AWS's, which is all that a Rust binary and `sam local` need.
+# is a minimal Debian root under the name of AWS's, which is all that a Rust binary and `sam local` need. Where
+# an engine serves already, it is used, and pulls AWS's image.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -66,6 +67,11 @@ make_image() {
     DOCKER_HOST=$(host)
     export DOCKER_HOST
     docker image inspect "$IMAGE" >/dev/null 2>&1 && return 0
+    # An engine that is not ours gets AWS's own image, and no other under its name.
+    if [[ $DOCKER_HOST != "$SOCKET" ]]; then
+        docker pull "$IMAGE" >/dev/null
+        return
+    fi
     say "making $IMAGE"
     local root suite mirror
     root=$(mktemp -d)

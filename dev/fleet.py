@@ -395,10 +395,10 @@ def observe(iot) -> dict[tuple[str, str, int], str]:
     return found
 
 
-def make(stack, progress: Callable[[str], None] = lambda line: None, pumps: int = 96) -> Fleet:
+def make(stack, progress: Callable[[str], None] = lambda line: None) -> Fleet:
     """Makes the fleet on a running `Stack` and checks that the service agrees to the last execution."""
     teller = Storyteller(stack, progress)
-    things, plans = story(pumps)
+    things, plans = story()
     started = time.monotonic()
     fleet = teller.tell(things, plans)
     found = observe(teller.iot)

@@ -10,7 +10,7 @@ From a test or a script (run it with `.local/venv-clients/bin/python`, which has
         stack.outputs["BucketName"]               # every output of the template
         stack.credentials["operator"]             # also "force" and "nobody": Credentials
         stack.session("operator")                 # a boto3 session of that caller
-        stack.admin_session().client("iot")       # the account's root; endpoint and region are set
+        stack.client("iot")                       # the account's root; endpoint and region are set
         stack.client("iot", caller="operator", endpoint_url=stack.api_url)
         stack.set_time_offset("-40d")             # AWS IoT now lives forty days ago; "+0d" comes back
         stack.logs("CancelExecution")             # what that function logged, as a list of dicts and strings
@@ -82,9 +82,9 @@ SOURCES = (
     "template.yaml",
     "shared",
     "aws",
-    "clients",
     "functions",
     "policies",
+    "tests/Cargo.toml",
     "dev/requirements/sam.txt",
 )
 
@@ -282,14 +282,6 @@ class Stack:
     # -- Where things are --
 
     @property
-    def port(self) -> int:
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid if self._process else 0
-
-    @property
     def endpoint(self) -> str:
         return f"http://{self._address}:{self._port}"
 
@@ -315,10 +307,6 @@ class Stack:
             aws_session_token=credentials.session_token or None,
             region_name=self.region,
         )
-
-    def admin_session(self) -> _EndpointSession:
-        """A session of the account's root whose clients go to the emulator."""
-        return _EndpointSession(self.session(), self.endpoint)
 
     def client(self, service: str, caller: str = "admin", **settings: Any) -> Any:
         """A boto3 client of a caller; it goes to the emulator unless `endpoint_url` says otherwise."""
@@ -511,23 +499,6 @@ class Stack:
             self._process = None
         if not keep_files:
             shutil.rmtree(self.directory, ignore_errors=True)
-
-
-class _EndpointSession:
-    """A boto3 session whose clients and resources go to the emulator."""
-
-    def __init__(self, session: Any, endpoint: str) -> None:
-        self._session = session
-        self._endpoint = endpoint
-
-    def client(self, service: str, **settings: Any) -> Any:
-        return self._session.client(service, **{"endpoint_url": self._endpoint, **settings})
-
-    def resource(self, service: str, **settings: Any) -> Any:
-        return self._session.resource(service, **{"endpoint_url": self._endpoint, **settings})
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
 
 
 def _json_or_text(line: str) -> Any:

@@ -1,5 +1,7 @@
 //! The FIFO queues of slices: one a lane.
 
+use std::time::Duration;
+
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_sqs::Client;
@@ -20,20 +22,34 @@ impl Queues {
         let config = aws_sdk_sqs::config::Builder::from(config).retry_config(RetryConfig::standard()).build();
         Self { client: Client::from_conf(config), urls }
     }
+
+    fn url(&self, operation: Operation) -> Result<&str, Cause> {
+        let url = self.urls.iter().find(|(of, _)| *of == operation).map(|(_, url)| url.as_str());
+        url.ok_or_else(|| format!("this function has no queue for {operation}").into())
+    }
 }
 
 impl SliceQueue for Queues {
     async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
         let operation = slice.sweep_id.operation();
-        let url = self.urls.iter().find(|(of, _)| *of == operation).map(|(_, url)| url);
-        let url = url.ok_or_else(|| format!("no queue for sweep `{}`", slice.sweep_id))?;
         self.client
             .send_message()
-            .queue_url(url)
+            .queue_url(self.url(operation)?)
             // One account and Region is one lane, and a lane has one worker at a time.
             .message_group_id(operation.as_str())
             .message_deduplication_id(slice.deduplication_id())
             .message_body(serde_json::to_string(slice)?)
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    async fn give_back(&self, operation: Operation, receipt: &str, wait: Duration) -> Result<(), Cause> {
+        self.client
+            .change_message_visibility()
+            .queue_url(self.url(operation)?)
+            .receipt_handle(receipt)
+            .visibility_timeout(i32::try_from(wait.as_secs())?)
             .send()
             .await?;
         Ok(())

@@ -59,7 +59,7 @@ impl Settings {
     fn take<T>(&mut self, name: &str, instead: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
         let name = format!("{PREFIX}{name}");
         let parsed = match self.given.remove(&name) {
-            None => Err(format!("{name} is missing")),
+            None => Err(format!("{name} is missing; set it")),
             Some(value) => parse(&value).map_err(|problem| format!("{name}: {problem}")),
         };
         parsed.unwrap_or_else(|problem| {
@@ -136,7 +136,7 @@ mod tests {
         let vars = [("JOBWARDEN_DRY_RUN", "no"), ("JOBWARDEN_BUKET", "b")];
         assert_eq!(
             read(&vars).unwrap_err().to_string(),
-            "the function's environment is wrong: JOBWARDEN_BUCKET is missing; JOBWARDEN_DRY_RUN: `no` must be \
+            "the function's environment is wrong: JOBWARDEN_BUCKET is missing; set it; JOBWARDEN_DRY_RUN: `no` must be \
              true or false; JOBWARDEN_BUKET is not known here; remove it or correct its name"
         );
     }

@@ -1,9 +1,10 @@
 //! The queue's events: one slice after the other, and back into the queue what did not go.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::Timestamp;
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3;
@@ -11,11 +12,17 @@ use serde_json::Value;
 use shared::access::AccessPolicy;
 use shared::ports::{Cause, ReadJobs, SliceQueue, chain};
 use shared::retention::Retention;
-use shared::sweep::{Act, CallRate, SliceMessage, SliceTime, Worker};
+use shared::sweep::{Act, CallRate, SliceError, SliceMessage, SliceTime, Worker};
 
 use crate::queue::Queues;
 use crate::settings::Settings;
 use crate::{bucket, sdk};
+
+/// How long a message waits after its first failure; twice as long after each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(30);
+
+/// The longest that a message waits: as long as the longest invocation.
+const LONGEST_WAIT: Duration = Duration::from_mins(15);
 
 /// A function that does the slices of one operation, and what it does them with.
 #[derive(Debug)]
@@ -87,19 +94,57 @@ impl<I: ReadJobs, B: ObjectStore, Q: SliceQueue, A: Act<I>> SliceFunction<I, B, 
         let event: SqsEvent = serde_json::from_value(event)?;
         let mut response = SqsBatchResponse::default();
         for record in event.records {
-            let done = match response.batch_item_failures.is_empty() {
-                true => {
-                    one(&worker, record.body.as_deref(), holder, SliceTime { now: now(), deadline }).await
+            if response.batch_item_failures.is_empty() {
+                let time = SliceTime { now: now(), deadline };
+                match one(&worker, record.body.as_deref(), holder, time).await {
+                    Ok(()) => continue,
+                    Err(failed) => self.give_back(&record, failed, now()).await,
                 }
-                false => false,
-            };
-            if !done {
-                let mut failure = BatchItemFailure::default();
-                failure.item_identifier = record.message_id.unwrap_or_default();
-                response.batch_item_failures.push(failure);
             }
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = record.message_id.unwrap_or_default();
+            response.batch_item_failures.push(failure);
         }
         Ok(response)
+    }
+
+    /// Lets a message come again as soon as that has a chance.
+    async fn give_back(&self, record: &SqsMessage, failed: Failed, now: Timestamp) {
+        let received = record.attributes.get("ApproximateReceiveCount");
+        let received = received.and_then(|count| count.parse().ok()).unwrap_or(1);
+        let wait = failed.wait(received, now);
+        let receipt = record.receipt_handle.as_deref().unwrap_or_default();
+        if let Err(error) = self.queue.give_back(A::OPERATION, receipt, wait).await {
+            tracing::warn!(event = "message_not_given_back", error = chain(&*error));
+        }
+    }
+}
+
+/// Why a message has to come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    /// It is no slice, and will not become one: the sooner it is a dead letter, the better.
+    Unreadable,
+    /// Another invocation may be at it until then.
+    HeldUntil(Timestamp),
+    /// Something underneath did not serve.
+    Unavailable,
+}
+
+impl Failed {
+    /// How long to wait, given how often the message has been received.
+    fn wait(self, received: u32, now: Timestamp) -> Duration {
+        match self {
+            Self::Unreadable => Duration::ZERO,
+            Self::HeldUntil(until) => {
+                let left = until.duration_since(now).as_secs() + 1;
+                Duration::from_secs(u64::try_from(left).unwrap_or_default()).min(LONGEST_WAIT)
+            }
+            Self::Unavailable => {
+                let doublings = received.saturating_sub(1).min(8);
+                (FIRST_WAIT * 2_u32.pow(doublings)).min(LONGEST_WAIT)
+            }
+        }
     }
 }
 
@@ -108,26 +153,47 @@ async fn one<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
     body: Option<&str>,
     holder: &str,
     time: SliceTime,
-) -> bool {
+) -> Result<(), Failed> {
     let message: SliceMessage = match serde_json::from_str(body.unwrap_or_default()) {
         Ok(message) => message,
         Err(error) => {
             tracing::error!(event = "slice_unreadable", error = chain(&error), "the message is no slice");
-            return false;
+            return Err(Failed::Unreadable);
         }
     };
     // Boxed: nested whole, the futures of a slice overflow the compiler's depth.
     match Box::pin(worker.run(&message, holder, time)).await {
         Ok(end) => {
             tracing::info!(event = "slice_ended", sweep_id = %message.sweep_id, step = message.step, ?end);
-            true
+            Ok(())
         }
         Err(error) => {
             tracing::error!(
                 event = "slice_failed", sweep_id = %message.sweep_id, step = message.step,
                 error = chain(&error), "the slice has to be delivered again"
             );
-            false
+            Err(match error {
+                SliceError::Held { until } => Failed::HeldUntil(until),
+                SliceError::Superseded | SliceError::Store(_) | SliceError::Unavailable { .. } => {
+                    Failed::Unavailable
+                }
+            })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_waits_as_long_as_it_takes_and_no_longer() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let wait = |failed: Failed, received| failed.wait(received, now).as_secs();
+        assert_eq!(wait(Failed::Unreadable, 3), 0);
+        let waits = [0, 1, 2, 3, 4, 5, u32::MAX].map(|received| wait(Failed::Unavailable, received));
+        assert_eq!(waits, [30, 30, 60, 120, 240, 480, 900]);
+        let held = |seconds| wait(Failed::HeldUntil(Timestamp::from_second(seconds).unwrap()), 1);
+        assert_eq!((held(1_800_000_100), held(1_799_999_000), held(1_900_000_000)), (101, 0, 900));
     }
 }

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::archive::Delete;
 use crate::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
 use crate::ids::{ExecutionNumber, JobId, StatusDetails, ThingName, Version};
+use crate::operation::Operation;
 use crate::sweep::SliceMessage;
 
 /// Why something went wrong underneath; goes to the log, not to a client.
@@ -185,8 +187,17 @@ pub trait DeleteExecutions: Send + Sync {
     fn delete(&self, delete: &Delete) -> impl Future<Output = Result<(), MutationError>> + Send;
 }
 
-/// Sending the next slice of a sweep on its way.
+/// The queues of slices, one for each operation.
 pub trait SliceQueue: Send + Sync {
     /// Queues a slice in its operation's lane. Sending the same step twice queues it once.
     fn send(&self, slice: &SliceMessage) -> impl Future<Output = Result<(), Cause>> + Send;
+
+    /// Lets a message that did not go through come again after `wait`. Without this it holds up
+    /// its lane for the queue's visibility timeout, which fits the longest slice.
+    fn give_back(
+        &self,
+        operation: Operation,
+        receipt: &str,
+        wait: Duration,
+    ) -> impl Future<Output = Result<(), Cause>> + Send;
 }

@@ -14,7 +14,7 @@ use shared::guard::JobCache;
 use shared::ports::Cause;
 use shared::retention::Retention;
 use shared::sweep::{CallRate, SweepId};
-use tests::{Call, JobSetup};
+use tests::{Call, Fault, JobSetup};
 
 use crate::stage::{Stage, now};
 
@@ -197,4 +197,27 @@ async fn every_sample_event_has_the_outcome_that_is_written_beside_it() {
     }
     let functions: BTreeSet<_> = files.iter().map(|name| name.split('.').next().unwrap()).collect();
     assert_eq!(functions.len(), 6, "a function has no event: {functions:?}");
+}
+
+/// What does not go through holds up its lane no longer than it has to.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_fails_is_given_back_to_its_lane() {
+    let given_back = async |file: &str, fault: Option<Fault>| {
+        let stage = world().await;
+        if let Some(fault) = fault {
+            stage.script.always("get", "sweeps/", fault);
+        }
+        let event = serde_json::from_str(&read(file)).unwrap();
+        let answer = invoke(file.split('.').next().unwrap(), &stage, event).await.unwrap();
+        let failures = answer["batchItemFailures"].as_array().unwrap().len();
+        let calls = stage.script.calls().into_iter();
+        let given_back: Vec<_> = calls.filter(|call| call.operation == "give back").collect();
+        assert_eq!(failures, given_back.len(), "{file}: {answer}");
+        given_back.into_iter().map(|call| call.subject).next().unwrap_or_default()
+    };
+    let unreadable = given_back("cancel-stale.malformed.json", None).await;
+    assert_eq!(unreadable, "cancel-stale: AQEBexample after 0 s");
+    let lost = given_back("delete-expired.slice.json", Some(Fault::LostBefore)).await;
+    assert_eq!(lost, "delete-expired: AQEBexample after 30 s");
+    assert_eq!(given_back("delete-expired.slice.json", None).await, "");
 }

@@ -39,11 +39,13 @@ class Principal:
 
     def boto3(self, **options: object):
         """The IoT client, pointed at Jobwarden as clients/README.md says; it does not retry by itself."""
-        session = boto3.Session(
-            self.credentials.access_key, self.credentials.secret_key, self.credentials.token, self.region
-        )
         config = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=60)
-        return sign_for_api_gateway(session.client("iot", endpoint_url=self.api_url, config=config), **options)
+        return sign_for_api_gateway(self.session.client("iot", endpoint_url=self.api_url, config=config), **options)
+
+    @property
+    def session(self) -> boto3.Session:
+        keys = self.credentials
+        return boto3.Session(keys.access_key, keys.secret_key, keys.token, self.region)
 
     @property
     def wire(self) -> Wire:

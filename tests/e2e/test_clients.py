@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import http.server
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -12,7 +14,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
-from conftest import Principal
+from conftest import ROOT, Principal
 
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI", "session-token")
 
@@ -113,6 +115,23 @@ def test_boto3_leaves_other_clients_alone(listener):
     with pytest.raises(other.exceptions.ClientError):
         other.describe_job(jobId="j")
     assert "/eu-west-1/iot/aws4_request" in seen[0].headers["authorization"]
+
+
+def test_boto3_needs_no_handler_in_a_process_of_its_own(listener):
+    caller, seen = listener
+    script = "import boto3; boto3.client('iot').cancel_job_execution(thingName='t', jobId='j')"
+    recipe = {"AWS_DATA_PATH": str(ROOT / "clients" / "models"), "AWS_ENDPOINT_URL_IOT": caller.api_url}
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**caller.environment, **recipe},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "VersionConflictException" in ran.stderr
+    assert seen[0].path == "/prod/things/t/jobs/j/cancel"
+    check_signature(caller, seen[0])
 
 
 def test_the_cli_signs_for_execute_api_below_the_stage(listener):

@@ -1,8 +1,11 @@
 """A function that is set up wrongly does not start, and says what is wrong."""
 
+import contextlib
+import http.server
 import json
 import os
 import subprocess
+import threading
 
 import pytest
 from stack import BUILD_DIRECTORY
@@ -24,15 +27,16 @@ SETTINGS = {
 }
 
 
-def start(function: str, settings: dict[str, str]) -> tuple[int, dict]:
+def start(
+    function: str, settings: dict[str, str], runtime_api: str = "127.0.0.1:9", seconds: float = 30
+) -> tuple[int, dict]:
     """Starts a function's binary as Lambda does; gives its exit code and the last line of its log."""
     environment = {
         "PATH": os.environ["PATH"],
         "AWS_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
-        # Nobody listens: a function that gets this far ends here.
-        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9",
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "AWS_LAMBDA_FUNCTION_NAME": function,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
         "AWS_LAMBDA_FUNCTION_VERSION": "1",
@@ -40,7 +44,7 @@ def start(function: str, settings: dict[str, str]) -> tuple[int, dict]:
         "AWS_LAMBDA_LOG_GROUP_NAME": "group",
     } | {f"JOBWARDEN_{name}": value for name, value in settings.items()}
     binary = BUILD_DIRECTORY / function / "bootstrap"
-    done = subprocess.run([binary], env=environment, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run([binary], env=environment, capture_output=True, text=True, check=False, timeout=seconds)
     lines = done.stdout.strip().splitlines()
     return done.returncode, json.loads(lines[-1]) if lines else {}
 
@@ -57,7 +61,7 @@ def told(function: str, settings: dict[str, str]) -> str:
 def test_a_missing_setting_stops_the_start(stack, function):
     for name in SETTINGS[function]:
         settings = {key: value for key, value in SETTINGS[function].items() if key != name}
-        assert f"JOBWARDEN_{name} is missing" in told(function, settings)
+        assert f"JOBWARDEN_{name} is missing; set it" in told(function, settings)
 
 
 @pytest.mark.parametrize("function", SETTINGS)
@@ -82,6 +86,20 @@ def test_a_setting_that_makes_no_sense_stops_the_start(stack, function, name, va
 
 @pytest.mark.parametrize("function", SETTINGS)
 def test_right_settings_get_as_far_as_asking_for_work(stack, function):
-    code, line = start(function, SETTINGS[function])
-    assert code != 0
-    assert "environment is wrong" not in json.dumps(line)
+    asked: list[str] = []
+
+    class Runtime(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(500)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Runtime) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            start(function, SETTINGS[function], runtime_api=f"127.0.0.1:{server.server_port}", seconds=3)
+        server.shutdown()
+    assert asked[:1] == ["/2018-06-01/runtime/invocation/next"]

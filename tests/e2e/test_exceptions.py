@@ -159,7 +159,7 @@ def test_a_refusal_is_access_denied_with_the_policy_and_its_reason(operation, wo
     error = raised.value.response
     assert error["Error"]["Code"] == "AccessDeniedException"
     assert error["ResponseMetadata"]["HTTPStatusCode"] == 403
-    assert "hold" in error["Error"]["Message"]
+    assert "policy `held-jobs-are-untouchable`: the job is tagged jobwarden:hold" in error["Error"]["Message"]
     assert world.status(m) == state_for(operation)
 
 
@@ -176,35 +176,50 @@ def test_the_cli_cancels_and_deletes(world, operator):
     assert world.status(m) is None
 
 
+def cli_arguments(operation: str, thing: str, job: str) -> list[str]:
+    if operation == "cancel":
+        return ["cancel-job-execution", "--thing-name", thing, "--job-id", job]
+    return ["delete-job-execution", "--thing-name", thing, "--job-id", job, "--execution-number", "1"]
+
+
+def check_cli(ran, operation: str, name: str) -> None:
+    acts = {"cancel": "CancelJobExecution", "delete": "DeleteJobExecution"}
+    assert ran.returncode in (254, 255)
+    assert f"An error occurred ({name}) when calling the {acts[operation]} operation" in ran.stderr
+
+
 @pytest.mark.parametrize(
-    ("state", "arguments", "name"),
+    ("operation", "state", "arguments", "name"),
     [
-        ("QUEUED", ["--expected-version", "9"], "VersionConflictException"),
-        ("SUCCEEDED", [], "InvalidStateTransitionException"),
-        ("IN_PROGRESS", ["--force"], "AccessDeniedException"),
+        ("cancel", "QUEUED", ["--expected-version", "9"], "VersionConflictException"),
+        ("cancel", "SUCCEEDED", [], "InvalidStateTransitionException"),
+        ("delete", "IN_PROGRESS", [], "InvalidStateTransitionException"),
+        ("cancel", "IN_PROGRESS", ["--force"], "AccessDeniedException"),
+        ("delete", "QUEUED", ["--force"], "AccessDeniedException"),
+        ("cancel", "QUEUED", ["--expected-version", "0"], "InvalidRequestException"),
+        ("delete", "SUCCEEDED", ["--namespace-id", "a b"], "InvalidRequestException"),
     ],
 )
-def test_the_cli_names_the_exception(state, arguments, name, world, operator):
+def test_the_cli_names_the_exception(operation, state, arguments, name, world, operator):
     m = world.execution(state)
-    ran = operator.cli("cancel-job-execution", "--thing-name", m.thing, "--job-id", m.job, *arguments)
-    assert ran.returncode in (254, 255)
-    assert f"An error occurred ({name}) when calling the CancelJobExecution operation" in ran.stderr
+    check_cli(operator.cli(*cli_arguments(operation, m.thing, m.job), *arguments), operation, name)
     assert world.status(m) == state
 
 
-def test_the_cli_names_a_job_that_is_not_there_and_a_throttle(world, operator, through_faults):
-    ran = operator.cli("delete-job-execution", "--thing-name", "t", "--job-id", "none", "--execution-number", "1")
-    assert "(ResourceNotFoundException)" in ran.stderr
-    m = world.execution()
-    rule = {
-        "service": "iot",
-        "operation": "CancelJobExecution",
-        "error": {"code": "ThrottlingException", "status": 400},
-    }
+@both
+def test_the_cli_names_a_job_that_is_not_there(operation, world, operator):
+    check_cli(operator.cli(*cli_arguments(operation, "t", "none")), operation, "ResourceNotFoundException")
+
+
+@both
+@pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 400), ("ServiceUnavailableException", 503)])
+def test_the_cli_names_a_fault_of_the_service(operation, code, status, world, operator, through_faults):
+    m = world.execution(state_for(operation))
+    target = {"cancel": "CancelJobExecution", "delete": "DeleteJobExecution"}[operation]
+    rule = {"service": "iot", "operation": target, "error": {"code": code, "status": status}}
     with through_faults.injected(rule):
-        ran = operator.cli("cancel-job-execution", "--thing-name", m.thing, "--job-id", m.job)
-    assert "(ThrottlingException)" in ran.stderr
-    assert world.status(m) == "QUEUED"
+        check_cli(operator.cli(*cli_arguments(operation, m.thing, m.job)), operation, code)
+    assert world.status(m) == state_for(operation)
 
 
 def test_curl_gets_the_wire_form_of_an_error(world, operator):

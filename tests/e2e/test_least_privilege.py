@@ -79,6 +79,25 @@ def test_who_only_starts_or_reads_sweeps_sees_no_job(function, world, wear):
     assert denied(iot.describe_job_execution, **m.delete)
 
 
+def test_the_queues_are_used_only_where_the_work_is(world, wear):
+    attempts = {"send": "send_message", "take": "receive_message", "give back": "change_message_visibility"}
+
+    def may(function: str, queue: str, what: str) -> bool:
+        sqs = wear(function, "sqs")
+        # Nothing is really sent, taken or given back: the arguments are wrong where the right is there.
+        arguments = {
+            "send": {"MessageBody": "x"},
+            "take": {"MaxNumberOfMessages": 99},
+            "give back": {"ReceiptHandle": "none", "VisibilityTimeout": 0},
+        }[what]
+        return not denied(getattr(sqs, attempts[what]), QueueUrl=world.stack.outputs[queue], **arguments)
+
+    for queue, worker in (("DeleteExpiredQueueUrl", "DeleteExpired"), ("CancelStaleQueueUrl", "CancelStale")):
+        assert {f for f in FUNCTIONS if may(f, queue, "send")} == {"StartSweep", worker}
+        assert {f for f in FUNCTIONS if may(f, queue, "take")} == {worker}
+        assert {f for f in FUNCTIONS if may(f, queue, "give back")} == {worker}
+
+
 def test_the_bucket_is_written_only_where_the_work_is(world, wear):
     bucket = world.bucket
 

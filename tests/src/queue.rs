@@ -1,7 +1,9 @@
 //! The queue: keeps what was sent, once for each deduplication id.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use shared::operation::Operation;
 use shared::ports::{Cause, SliceQueue};
 use shared::sweep::SliceMessage;
 
@@ -39,5 +41,13 @@ impl SliceQueue for FakeQueue {
         }
         self.script.end().await;
         Ok(())
+    }
+
+    async fn give_back(&self, operation: Operation, receipt: &str, wait: Duration) -> Result<(), Cause> {
+        let subject = format!("{operation}: {receipt} after {} s", wait.as_secs());
+        match self.script.begin("give back", &subject).await {
+            None => Ok(()),
+            Some(_) => Err("the queue did not answer".into()),
+        }
     }
 }
