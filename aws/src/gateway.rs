@@ -75,7 +75,7 @@ fn call(mut event: Value) -> Result<Call, ApiError> {
     }
     let event: ApiGatewayProxyRequest = serde_json::from_value(event).map_err(|error| {
         let message = "the request cannot be read; it is no event of a REST API";
-        ApiError { code: ErrorCode::InvalidRequest, message: message.to_owned(), cause: Some(error.into()) }
+        ApiError { cause: Some(error.into()), ..ApiError::new(ErrorCode::InvalidRequest, message) }
     })?;
     let context = event.request_context;
     let mut request = ApiRequest {

@@ -3,7 +3,7 @@
 //! Reading, cancelling and deleting are separate traits because they are separate rights: a
 //! function whose role cannot cancel is not given the code that could.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
@@ -144,6 +144,27 @@ pub trait ReadJobs: Send + Sync {
     /// ListTagsForResource of a job, every page.
     fn job_tags(&self, job: &Job)
     -> impl Future<Output = Result<BTreeMap<String, String>, ReadError>> + Send;
+
+    /// ListJobExecutionsForThing, of one job, until the numbered execution is met with: a
+    /// description does not tell how many retries came before it.
+    fn listed_execution(
+        &self,
+        job: &JobId,
+        thing: &ThingName,
+        number: ExecutionNumber,
+    ) -> impl Future<Output = Result<ExecutionRow, ReadError>> + Send;
+
+    /// ListThingGroupsForThing, every page: the groups that the thing is in itself.
+    fn thing_groups(
+        &self,
+        thing: &ThingName,
+    ) -> impl Future<Output = Result<BTreeSet<String>, ReadError>> + Send;
+
+    /// DescribeThing: the thing's attributes.
+    fn thing_attributes(
+        &self,
+        thing: &ThingName,
+    ) -> impl Future<Output = Result<BTreeMap<String, String>, ReadError>> + Send;
 
     /// ListJobs, one page of at most 250.
     fn list_jobs(

@@ -1,7 +1,8 @@
 //! The access policy: strict loading, and Cedar's two ways of failing open.
 
 use shared::access::{
-    AccessPolicy, Decision, ExecutionAction, ExecutionFacts, Principal, Refusal, SweepAction, Terms, User,
+    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Principal, Refusal, SweepAction,
+    Terms, User,
 };
 use shared::execution::{ExecutionRow, Job, JobFacts, Status};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
@@ -13,7 +14,12 @@ use crate::stage::{days_ago, now};
 const PERMIT: &str = "@id(\"all\") @reason(\"all\") permit (principal, action, resource);\n";
 
 fn user(group: &str) -> Principal {
-    Principal::User(User { id: "u".into(), account: "1".into(), groups: vec![group.into()] })
+    Principal::User(User {
+        id: "u".into(),
+        account: "1".into(),
+        groups: vec![group.into()],
+        claims: Default::default(),
+    })
 }
 
 fn terms() -> Terms {
@@ -52,7 +58,12 @@ fn decide(
         last_updated_at: days_ago(8),
         retry_attempt: None,
     };
-    policy.decide(principal, action, &ExecutionFacts { job_id: &job_id, row: &row, job: &job }, &terms)
+    policy.decide(
+        principal,
+        action,
+        &ExecutionFacts { job_id: &job_id, row: &row, job: &job, asked: &AskedFacts::default() },
+        &terms,
+    )
 }
 
 fn problems(text: &str) -> String {
@@ -111,6 +122,20 @@ fn a_forbid_that_cannot_be_evaluated_refuses_everything() {
     // The same set allows what the erring policy does not concern.
     let decision = decide(&policy, &user("x"), ExecutionAction::Cancel, Status::Queued, terms());
     assert!(matches!(decision, Decision::Allow(_)), "{decision:?}");
+}
+
+/// A fact that was not read is missing, and missing is not false.
+#[test]
+fn a_fact_that_was_not_read_refuses() {
+    for fact in ["versionNumber > 0", "statusDetails.isEmpty()", "thingGroups.contains(\"x\")"] {
+        let forbid = format!(
+            "{PERMIT}@id(\"late\") @reason(\"r\") forbid (principal, action == \
+             Jobwarden::Action::\"DeleteJobExecution\", resource) when {{ resource.{fact} }};"
+        );
+        let policy = AccessPolicy::parse("p.cedar", &forbid).unwrap();
+        let decision = decide(&policy, &user("x"), ExecutionAction::Delete, Status::Failed, terms());
+        assert!(matches!(decision, Decision::Deny(Refusal::EvaluationError(_))), "{fact}: {decision:?}");
+    }
 }
 
 /// A `forbid` that reaches for another entity is skipped when that entity is missing. Facts are

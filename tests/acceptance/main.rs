@@ -10,6 +10,7 @@
 mod access;
 mod audit;
 mod events;
+mod facts;
 mod guard;
 mod races;
 mod stage;

@@ -927,6 +927,42 @@ async fn a_hold_works_within_a_minute_on_the_second_page_too() {
     assert_eq!(outcomes(&report), 200, "{report}");
 }
 
+/// A listing tells no details, so a policy that asks for them costs a description of each that is due.
+#[tokio::test(start_paused = true)]
+async fn facts_that_a_listing_does_not_tell_are_read_where_a_policy_asks_for_them() {
+    let asks = "@id(\"kept\") @reason(\"r\") forbid (principal is Jobwarden::Sweeper, action, resource) \
+                when { resource.statusDetails.contains(\"keep=yes\") };";
+    let policies = format!("{}{asks}", include_str!("../../policies/access.cedar"));
+    let swept = async |hidden: &'static str, from: &'static str| {
+        let stage = staged();
+        stage.iot.change("fw-1", "due-3", |execution| {
+            execution.details.insert("keep".to_owned(), "yes".to_owned());
+        });
+        let script = stage.script.clone();
+        let hide = move || script.always("DescribeJobExecution", hidden, Fault::InvalidToken);
+        stage.script.before(from, 1, hide);
+        let access = AccessPolicy::parse("p.cedar", &policies).unwrap();
+        let sweeps = Sweeps { access, ..Sweeps::new(&stage) };
+        let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        sweeps.deliver_all().await;
+        (sweeps.report(&id).await, stage)
+    };
+    let (report, stage) = swept("none", "ListJobs").await;
+    assert_eq!((count(&report, "deleted"), outcomes(&report)), (DUE - 1, DUE - 1), "{report}");
+    assert!(report["kept"].to_string().contains("refused: kept"), "{report}");
+    assert_eq!(things(&stage.iot, "due-"), ["due-3".to_owned()].into());
+    // Once to plan and once to act; what is refused (kept, held, namespaced) in each pass.
+    let described = stage.script.count("DescribeJobExecution") as u64;
+    assert!((2 * DUE..2 * DUE + 5).contains(&described), "{described}");
+
+    // What cannot be known is left alone: as a row that cannot be judged, or as an outcome.
+    let (report, _) = swept("fw-2/due-30-1", "ListJobs").await;
+    assert_eq!((count(&report, "deleted"), report["unreadable"].as_object().unwrap().len()), (DUE - 2, 1));
+    let (report, _) = swept("fw-2/due-30-1", "DeleteJobExecution").await;
+    assert_eq!((count(&report, "deleted"), count(&report, "factUnreadable")), (DUE - 2, 1), "{report}");
+    assert_eq!(report["attempts"], DUE - 2, "{report}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_broken_sweep_does_not_hide_the_others() {
     let stage = staged();

@@ -38,6 +38,8 @@ pub struct FakeExecution {
     pub force_canceled: bool,
     /// Its details.
     pub details: BTreeMap<String, String>,
+    /// Seconds until it times out by itself.
+    pub seconds_left: Option<i64>,
 }
 
 /// How a job is set up.
@@ -53,9 +55,19 @@ pub struct JobSetup {
     pub continuous: bool,
 }
 
+/// What is known of a thing.
+#[derive(Debug, Clone, Default)]
+pub struct FakeThing {
+    /// The groups that it is in.
+    pub groups: BTreeSet<String>,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
 #[derive(Debug)]
 struct World {
     now: Timestamp,
+    things: BTreeMap<ThingName, FakeThing>,
     jobs: BTreeMap<JobId, (Timestamp, JobSetup)>,
     executions: Vec<FakeExecution>,
     unknown_statuses: BTreeSet<(JobId, ThingName)>,
@@ -82,6 +94,7 @@ impl FakeIot {
     /// An empty account at a time.
     pub fn new(script: Script, now: Timestamp) -> Self {
         let world = World {
+            things: BTreeMap::new(),
             now,
             jobs: BTreeMap::new(),
             executions: Vec::new(),
@@ -109,6 +122,19 @@ impl FakeIot {
     /// Makes a job that was created at a time.
     pub fn job(&self, job: &str, created_at: Timestamp, setup: JobSetup) {
         self.world().jobs.insert(job_id(job), (created_at, setup));
+    }
+
+    /// Sets what is known of a thing.
+    pub fn thing(&self, name: &str, thing: FakeThing) {
+        self.world().things.insert(thing_name(name), thing);
+    }
+
+    /// Changes the executions of a job on a thing, as no device could.
+    pub fn change(&self, job: &str, thing: &str, change: impl Fn(&mut FakeExecution)) {
+        let (job, thing) = (job_id(job), thing_name(thing));
+        let mut world = self.world();
+        let of = |found: &&mut FakeExecution| found.job == job && found.row.thing_name == thing;
+        world.executions.iter_mut().filter(of).for_each(change);
     }
 
     /// Changes a job's tags.
@@ -142,6 +168,7 @@ impl FakeIot {
             version,
             force_canceled: false,
             details: BTreeMap::new(),
+            seconds_left: None,
         });
     }
 
@@ -330,8 +357,36 @@ impl ReadJobs for FakeIot {
             version_number: Version::new(found.version),
             force_canceled: found.force_canceled,
             status_details: found.details,
-            approximate_seconds_before_timed_out: None,
+            approximate_seconds_before_timed_out: found.seconds_left,
         })
+    }
+
+    async fn listed_execution(
+        &self,
+        job: &JobId,
+        thing: &ThingName,
+        number: ExecutionNumber,
+    ) -> Result<ExecutionRow, ReadError> {
+        const OPERATION: &str = "ListJobExecutionsForThing";
+        let fault = self.script.begin(OPERATION, &format!("{job}/{thing}")).await;
+        Self::read_fault(OPERATION, fault)?;
+        let world = self.world();
+        let found = world.of(job, thing).find(|execution| execution.row.execution_number == number);
+        found.map(|found| found.row.clone()).ok_or_else(|| ReadError::NotFound("not listed".to_owned()))
+    }
+
+    async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {
+        const OPERATION: &str = "ListThingGroupsForThing";
+        let fault = self.script.begin(OPERATION, thing.as_str()).await;
+        Self::read_fault(OPERATION, fault)?;
+        Ok(self.world().things.get(thing).cloned().unwrap_or_default().groups)
+    }
+
+    async fn thing_attributes(&self, thing: &ThingName) -> Result<BTreeMap<String, String>, ReadError> {
+        const OPERATION: &str = "DescribeThing";
+        let fault = self.script.begin(OPERATION, thing.as_str()).await;
+        Self::read_fault(OPERATION, fault)?;
+        Ok(self.world().things.get(thing).cloned().unwrap_or_default().attributes)
     }
 
     async fn describe_job(&self, job: &JobId) -> Result<Job, ReadError> {

@@ -2,8 +2,8 @@
 
 use aws_sdk_iot::primitives::DateTime;
 use aws_sdk_iot::types::{
-    Job as SdkJob, JobExecution, JobExecutionStatus, JobExecutionSummaryForJob, JobSummary as SdkJobSummary,
-    TargetSelection,
+    Job as SdkJob, JobExecution, JobExecutionStatus, JobExecutionSummary, JobExecutionSummaryForJob,
+    JobSummary as SdkJobSummary, TargetSelection,
 };
 use jiff::Timestamp;
 use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
@@ -13,9 +13,13 @@ use shared::ports::{ListedExecution, ListedJob};
 use UnreadableRow::Malformed;
 
 pub(super) fn row(listed: JobExecutionSummaryForJob) -> ListedExecution {
-    let summary = listed.job_execution_summary.ok_or(Malformed("jobExecutionSummary"))?;
+    let listed_summary = listed.job_execution_summary.ok_or(Malformed("jobExecutionSummary"))?;
+    summary(listed_summary, thing_of(listed.thing_arn.as_deref())?)
+}
+
+pub(super) fn summary(summary: JobExecutionSummary, thing_name: ThingName) -> ListedExecution {
     Ok(ExecutionRow {
-        thing_name: thing_of(listed.thing_arn.as_deref())?,
+        thing_name,
         execution_number: number(summary.execution_number)?,
         status: status(summary.status)?,
         queued_at: time(summary.queued_at, "queuedAt")?,
@@ -115,8 +119,6 @@ fn time(time: Option<DateTime>, member: &'static str) -> Result<Timestamp, Unrea
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_iot::types::JobExecutionSummary;
-
     use super::*;
 
     fn listed(change: impl FnOnce(&mut JobExecutionSummaryForJob)) -> ListedExecution {

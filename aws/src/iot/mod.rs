@@ -3,7 +3,7 @@
 mod convert;
 mod fault;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -11,7 +11,7 @@ use aws_config::SdkConfig;
 use aws_sdk_iot::Client;
 use aws_sdk_iot::types::JobExecutionStatus;
 use shared::archive::Delete;
-use shared::execution::{Execution, Job, Status};
+use shared::execution::{Execution, ExecutionRow, Job, Status};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::ports::{
     Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
@@ -162,6 +162,77 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
                 return Ok(tags);
             }
         }
+    }
+
+    async fn listed_execution(
+        &self,
+        job: &JobId,
+        thing: &ThingName,
+        number: ExecutionNumber,
+    ) -> Result<ExecutionRow, ReadError> {
+        const OPERATION: &str = "ListJobExecutionsForThing";
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .list_job_executions_for_thing()
+                .thing_name(thing.as_str())
+                .job_id(job.as_str())
+                .max_results(PAGE)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| Fault::of(error).read(OPERATION))?;
+            let summaries = page.execution_summaries.unwrap_or_default().into_iter();
+            let summaries = summaries.filter_map(|listed| listed.job_execution_summary);
+            if let Some(found) = summaries.into_iter().find(|row| row.execution_number == Some(number.get()))
+            {
+                return convert::summary(found, thing.clone()).map_err(|error| unreadable(OPERATION, error));
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Err(ReadError::NotFound(format!(
+                    "execution {number} of `{job}` on `{thing}` is not listed"
+                )));
+            }
+        }
+    }
+
+    async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {
+        const OPERATION: &str = "ListThingGroupsForThing";
+        let mut groups = BTreeSet::new();
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .list_thing_groups_for_thing()
+                .thing_name(thing.as_str())
+                .max_results(PAGE)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| Fault::of(error).read(OPERATION))?;
+            for group in page.thing_groups.unwrap_or_default() {
+                groups.insert(group.group_name.ok_or_else(|| {
+                    unreadable(OPERATION, shared::execution::UnreadableRow::Malformed("groupName"))
+                })?);
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(groups);
+            }
+        }
+    }
+
+    async fn thing_attributes(&self, thing: &ThingName) -> Result<BTreeMap<String, String>, ReadError> {
+        let described = self
+            .client
+            .describe_thing()
+            .thing_name(thing.as_str())
+            .send()
+            .await
+            .map_err(|error| Fault::of(error).read("DescribeThing"))?;
+        Ok(described.attributes.unwrap_or_default().into_iter().collect())
     }
 
     async fn list_jobs(&self, token: Option<&str>) -> Result<Page<ListedJob>, ReadError> {

@@ -1,10 +1,13 @@
 //! The facts of a decision, as Cedar entities and context.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
 use super::{ExecutionAction, Principal, SweepAction};
-use crate::execution::{ExecutionRow, JobFacts};
+use crate::execution::{Execution, ExecutionRow, JobFacts};
 use crate::ids::JobId;
 use crate::operation::Operation;
 use crate::ports::Force;
@@ -18,6 +21,22 @@ pub struct ExecutionFacts<'a> {
     pub row: &'a ExecutionRow,
     /// The job and its tags.
     pub job: &'a JobFacts,
+    /// Facts that are read only where a policy asks for them.
+    pub asked: &'a AskedFacts,
+}
+
+/// Facts that cost a call, as far as they have been read. What has not been read is not in the
+/// entity: a policy that names it all the same cannot be evaluated, and the answer is a refusal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AskedFacts {
+    /// The execution as DescribeJobExecution shows it.
+    pub description: Option<Execution>,
+    /// How many retries came before it.
+    pub retry_attempt: Option<i64>,
+    /// The names of the groups that the thing is in.
+    pub thing_groups: Option<BTreeSet<String>>,
+    /// The thing's attributes.
+    pub thing_attributes: Option<BTreeMap<String, String>>,
 }
 
 /// The terms of a request: what is asked, from where and when.
@@ -62,6 +81,19 @@ fn datetime(at: Timestamp) -> RestrictedExpression {
     RestrictedExpression::new_datetime(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
 }
 
+fn duration(length: SignedDuration) -> RestrictedExpression {
+    let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    RestrictedExpression::new_duration(format!("{millis}ms"))
+}
+
+fn texts(values: impl IntoIterator<Item = String>) -> RestrictedExpression {
+    RestrictedExpression::new_set(values.into_iter().map(RestrictedExpression::new_string))
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> RestrictedExpression {
+    texts(map.iter().map(|(key, value)| format!("{key}={value}")))
+}
+
 fn member(kind: &str, id: &str) -> Result<RestrictedExpression, FactsError> {
     Ok(RestrictedExpression::new_entity_uid(uid(kind, id)?))
 }
@@ -81,8 +113,10 @@ impl Principal {
             Self::User(user) => {
                 let groups: Vec<_> =
                     user.groups.iter().map(|group| uid("Group", group)).collect::<Result<_, _>>()?;
-                let attributes = [("account".to_owned(), text(&user.account))].into_iter().collect();
-                let entity = Entity::new(self.uid()?, attributes, groups.iter().cloned().collect())
+                let attributes = [("id", text(&user.id)), ("account", text(&user.account))];
+                let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
+                let claims = user.claims.iter().map(|(name, value)| (name.clone(), text(value)));
+                let entity = Entity::new_with_tags(self.uid()?, attributes, groups.iter().cloned(), claims)
                     .map_err(FactsError::new)?;
                 Ok(groups.into_iter().map(Entity::with_uid).chain([entity]).collect())
             }
@@ -103,22 +137,82 @@ impl ExecutionFacts<'_> {
         uid("JobExecution", &format!("{job_id}/{}/{}", row.thing_name, row.execution_number))
     }
 
-    pub(super) fn entity(&self) -> Result<Entity, FactsError> {
-        let Self { job_id, row, job } = self;
-        let attributes = [
+    pub(super) fn entity(&self, now: Timestamp) -> Result<Entity, FactsError> {
+        let Self { job_id, row, job, asked } = self;
+        let age = |since: Timestamp| duration(now.duration_since(since));
+        let mut attributes = vec![
             ("jobId", text(job_id.as_str())),
             ("thingName", text(row.thing_name.as_str())),
             ("executionNumber", RestrictedExpression::new_long(row.execution_number.get())),
             ("status", member("Status", row.status.as_str())?),
             ("queuedAt", datetime(row.queued_at)),
+            ("queuedAge", age(row.queued_at)),
             ("lastUpdatedAt", datetime(row.last_updated_at)),
+            ("lastUpdatedAge", age(row.last_updated_at)),
             ("jobNamespaced", RestrictedExpression::new_bool(job.job.namespace_id.is_some())),
+            ("jobNamespaceId", text(job.job.namespace_id.as_ref().map_or("", |id| id.as_str()))),
             ("jobRetries", RestrictedExpression::new_bool(job.job.retries)),
             ("jobContinuous", RestrictedExpression::new_bool(job.job.continuous)),
         ];
+        if let Some(started_at) = row.started_at {
+            attributes.extend([("startedAt", datetime(started_at)), ("startedAge", age(started_at))]);
+        }
+        if let Some(description) = &asked.description {
+            let left = description.approximate_seconds_before_timed_out.unwrap_or(i64::MAX);
+            attributes.extend([
+                ("versionNumber", RestrictedExpression::new_long(description.version_number.get())),
+                ("statusDetails", pairs(&description.status_details)),
+                ("approximateSecondsBeforeTimedOut", RestrictedExpression::new_long(left)),
+            ]);
+        }
+        if let Some(retry_attempt) = asked.retry_attempt.or(row.retry_attempt) {
+            attributes.push(("retryAttempt", RestrictedExpression::new_long(retry_attempt)));
+        }
+        if let Some(groups) = &asked.thing_groups {
+            attributes.push(("thingGroups", texts(groups.iter().cloned())));
+        }
+        if let Some(found) = &asked.thing_attributes {
+            attributes.push(("thingAttributes", pairs(found)));
+        }
         let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
         let tags = job.tags.iter().map(|(key, value)| (key.clone(), text(value)));
         Entity::new_with_tags(self.uid()?, attributes, [], tags).map_err(FactsError::new)
+    }
+
+    /// The facts of these names, in words for people. What operators and devices wrote by hand
+    /// (tags, details, attributes) is left out: it may be nobody's business.
+    pub(super) fn told(&self, terms: &Terms, names: &BTreeSet<&str>) -> BTreeMap<&'static str, Value> {
+        let Self { job_id, row, job, asked } = self;
+        let age = |since: Timestamp| json!(terms.now.duration_since(since).as_secs());
+        let mut facts = vec![
+            ("jobId", json!(job_id)),
+            ("thingName", json!(row.thing_name)),
+            ("executionNumber", json!(row.execution_number)),
+            ("status", json!(row.status)),
+            ("queuedAt", json!(row.queued_at)),
+            ("queuedAge", age(row.queued_at)),
+            ("startedAt", json!(row.started_at)),
+            ("startedAge", row.started_at.map_or(Value::Null, age)),
+            ("lastUpdatedAt", json!(row.last_updated_at)),
+            ("lastUpdatedAge", age(row.last_updated_at)),
+            ("jobNamespaced", json!(job.job.namespace_id.is_some())),
+            ("jobNamespaceId", json!(job.job.namespace_id)),
+            ("jobRetries", json!(job.job.retries)),
+            ("jobContinuous", json!(job.job.continuous)),
+            ("force", json!(terms.force == Force::EvenInProgress)),
+            ("hasExpectedVersion", json!(terms.pinned)),
+            ("dryRun", json!(terms.dry_run)),
+            ("archived", json!(terms.archived)),
+            ("pastRetention", json!(terms.past_retention)),
+            ("now", json!(terms.now)),
+        ];
+        if let Some(description) = &asked.description {
+            let left = description.approximate_seconds_before_timed_out;
+            facts.push(("versionNumber", json!(description.version_number)));
+            facts.push(("approximateSecondsBeforeTimedOut", json!(left)));
+        }
+        facts.push(("retryAttempt", json!(asked.retry_attempt.or(row.retry_attempt))));
+        facts.into_iter().filter(|(name, value)| names.contains(name) && !value.is_null()).collect()
     }
 }
 
@@ -167,4 +261,69 @@ pub(super) fn sweep_uid(operation: Operation) -> Result<EntityUid, FactsError> {
 fn context<const N: usize>(pairs: [(&str, RestrictedExpression); N]) -> Result<Context, FactsError> {
     let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value));
     Context::from_pairs(pairs).map_err(FactsError::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::{Entities, Schema};
+
+    use super::*;
+    use crate::access::User;
+    use crate::execution::{Job, Status};
+    use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
+
+    /// At run time entities are not checked against the schema, so that what was not read can be
+    /// left out. Whole ones fit it in every status.
+    #[test]
+    fn whole_entities_fit_the_schema() {
+        let schema = include_str!("../../../policies/access.cedarschema");
+        let (schema, _) = Schema::from_cedarschema_str(schema).unwrap();
+        let job_id = JobId::parse("fw").unwrap();
+        let map = || BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let job = Job {
+            job_id: job_id.clone(),
+            arn: "arn".to_owned(),
+            namespace_id: NamespaceId::parse("ours").ok(),
+            retries: true,
+            continuous: true,
+        };
+        let job = JobFacts { job, tags: map() };
+        for (status, seconds_left) in Status::ALL.into_iter().zip([Some(5), None].into_iter().cycle()) {
+            let row = ExecutionRow {
+                thing_name: ThingName::parse("pump:7").unwrap(),
+                execution_number: ExecutionNumber::new(3),
+                status,
+                queued_at: now,
+                started_at: (status != Status::Queued).then_some(now),
+                // The clocks of two services may differ: an age may be negative.
+                last_updated_at: now + SignedDuration::from_secs(1),
+                retry_attempt: Some(1),
+            };
+            let description = Execution {
+                job_id: job_id.clone(),
+                row: row.clone(),
+                version_number: Version::new(7),
+                force_canceled: false,
+                status_details: map(),
+                approximate_seconds_before_timed_out: seconds_left,
+            };
+            let asked = AskedFacts {
+                description: Some(description),
+                retry_attempt: None,
+                thing_groups: Some(["line-2".to_owned()].into()),
+                thing_attributes: Some(map()),
+            };
+            let facts = ExecutionFacts { job_id: &job_id, row: &row, job: &job, asked: &asked };
+            let user = User {
+                id: "anna".to_owned(),
+                account: "123456789012".to_owned(),
+                groups: vec!["g".to_owned()],
+                claims: map(),
+            };
+            let mut entities = Principal::User(user).entities().unwrap();
+            entities.push(facts.entity(now).unwrap());
+            Entities::from_entities(entities, Some(&schema)).unwrap();
+        }
+    }
 }

@@ -1,13 +1,16 @@
 //! The access policy: Cedar decides who may do what, and says which policies decided and why.
 
 mod facts;
+mod needs;
 mod policy;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use facts::{ExecutionFacts, Terms};
+pub use facts::{AskedFacts, ExecutionFacts, Terms};
+pub use needs::Needs;
 pub use policy::AccessPolicy;
 
 use crate::operation::Operation;
@@ -39,6 +42,8 @@ pub struct User {
     pub account: String,
     /// Its groups.
     pub groups: Vec<String>,
+    /// The verified claims that are texts.
+    pub claims: BTreeMap<String, String>,
 }
 
 /// What may be done to an execution.
@@ -111,13 +116,17 @@ impl Decision {
         }
     }
 
+    /// The policies that decided.
+    pub fn policies(&self) -> &[DecidingPolicy] {
+        match self {
+            Self::Allow(policies) | Self::Deny(Refusal::Forbidden(policies)) => policies,
+            Self::Deny(Refusal::NoPermit | Refusal::EvaluationError(_)) => &[],
+        }
+    }
+
     /// The ids of the policies that decided, separated by commas.
     pub fn policy_ids(&self) -> String {
-        let policies = match self {
-            Self::Allow(policies) | Self::Deny(Refusal::Forbidden(policies)) => policies.as_slice(),
-            Self::Deny(Refusal::NoPermit | Refusal::EvaluationError(_)) => &[],
-        };
-        policies.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>().join(",")
+        self.policies().iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>().join(",")
     }
 }
 

@@ -8,8 +8,10 @@ use cedar_policy::{
 };
 use jiff::Timestamp;
 use miette::Diagnostic;
+use serde_json::Value;
 
 use super::facts::{ExecutionFacts, FactsError, Terms, sweep_uid};
+use super::needs::{Needs, Outline, needs};
 use super::{DecidingPolicy, Decision, ExecutionAction, Principal, Refusal, SweepAction};
 use crate::digest;
 use crate::operation::Operation;
@@ -22,7 +24,7 @@ const SHIPPED_SCHEMA: &str = include_str!("../../../policies/access.cedarschema"
 #[derive(Debug)]
 pub struct AccessPolicy {
     policies: PolicySet,
-    reasons: BTreeMap<PolicyId, String>,
+    named: BTreeMap<PolicyId, Named>,
     schema: Schema,
     authorizer: Authorizer,
     digest: String,
@@ -46,7 +48,7 @@ impl AccessPolicy {
         let (schema, _) = Schema::from_cedarschema_str(SHIPPED_SCHEMA)
             .map_err(|error| problem("policies/access.cedarschema", SHIPPED_SCHEMA, &error))?;
         let parsed: PolicySet = text.parse().map_err(|error| problem(file, text, &error))?;
-        let (policies, reasons) = named(file, text, &parsed)?;
+        let (policies, named) = named(file, text, &parsed)?;
 
         let found = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
         let errors = found.validation_errors().map(|error| problem(file, text, error));
@@ -54,12 +56,33 @@ impl AccessPolicy {
         Problems::none_or(errors.chain(warnings).collect())?;
 
         let digest = digest::of([SHIPPED_SCHEMA, text]);
-        Ok(Self { policies, reasons, schema, authorizer: Authorizer::new(), digest })
+        Ok(Self { policies, named, schema, authorizer: Authorizer::new(), digest })
     }
 
     /// What tells one policy set from another, in every answer and audit record.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The facts that have to be read before `principal` may be told whether it may do `action`.
+    pub fn needs(&self, principal: &Principal, action: ExecutionAction) -> Needs {
+        needs(self.named.values().map(|named| &named.outline), principal, action)
+    }
+
+    /// The facts that the policies which made a decision name, in words for people. What was
+    /// written by hand (tags, details, attributes of things) is left out.
+    pub fn facts_used(
+        &self,
+        decision: &Decision,
+        facts: &ExecutionFacts<'_>,
+        terms: &Terms,
+    ) -> BTreeMap<&'static str, Value> {
+        let outlines = decision.policies().iter().filter_map(|policy| {
+            let named = self.named.get(&PolicyId::new(&policy.id))?;
+            Some(&named.outline)
+        });
+        let names = outlines.flat_map(|outline| &outline.attributes).map(String::as_str).collect();
+        facts.told(terms, &names)
     }
 
     /// Whether `principal` may do `action` to an execution.
@@ -71,7 +94,7 @@ impl AccessPolicy {
         terms: &Terms,
     ) -> Decision {
         let ask = || {
-            let resource = facts.entity()?;
+            let resource = facts.entity(terms.now)?;
             let context = terms.context(principal)?;
             self.ask(principal, action.uid()?, facts.uid()?, Some(resource), context)
         };
@@ -99,7 +122,9 @@ impl AccessPolicy {
         context: Context,
     ) -> Result<Decision, FactsError> {
         let entities = principal.entities()?.into_iter().chain(resource_entity);
-        let entities = Entities::from_entities(entities, Some(&self.schema)).map_err(FactsError::new)?;
+        // Not by the schema: what no policy asks for has not been read, and is left out. Whatever
+        // asks for it all the same fails, and is a refusal.
+        let entities = Entities::from_entities(entities, None).map_err(FactsError::new)?;
         let request = Request::new(principal.uid()?, action, resource, context, Some(&self.schema))
             .map_err(FactsError::new)?;
         let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
@@ -118,7 +143,7 @@ impl AccessPolicy {
     }
 
     fn deciding(&self, id: &PolicyId) -> DecidingPolicy {
-        let reason = self.reasons.get(id).cloned().unwrap_or_default();
+        let reason = self.named.get(id).map(|named| named.reason.clone()).unwrap_or_default();
         DecidingPolicy { id: id.to_string(), reason }
     }
 }
@@ -133,14 +158,21 @@ fn told(asked: Result<Decision, FactsError>) -> Decision {
     decision
 }
 
-/// The policies under their `@id`s, and their `@reason`s.
+/// What is kept of a policy besides Cedar's own.
+#[derive(Debug)]
+struct Named {
+    reason: String,
+    outline: Outline,
+}
+
+/// The policies under their `@id`s, and what is kept of each.
 fn named(
     file: &str,
     text: &str,
     parsed: &PolicySet,
-) -> Result<(PolicySet, BTreeMap<PolicyId, String>), Problems> {
+) -> Result<(PolicySet, BTreeMap<PolicyId, Named>), Problems> {
     let mut policies = PolicySet::new();
-    let mut reasons = BTreeMap::new();
+    let mut kept = BTreeMap::new();
     let mut problems = Vec::new();
     if parsed.templates().next().is_some() {
         let message = "has a template with a slot; write the principal and resource out".to_owned();
@@ -163,10 +195,16 @@ fn named(
         if policies.add(policy.new_id(id.clone())).is_err() {
             report(format!("@id(\"{id}\") is used twice; give each policy an id of its own"));
         }
-        reasons.insert(id, reason.to_owned());
+        match policy.to_json() {
+            Ok(json) => {
+                let outline = Outline::of(policy, &json);
+                kept.insert(id, Named { reason: reason.to_owned(), outline });
+            }
+            Err(error) => report(format!("cannot be put into Cedar's JSON form: {error}")),
+        }
     }
     Problems::none_or(problems)?;
-    Ok((policies, reasons))
+    Ok((policies, kept))
 }
 
 /// The policies as they stand in their file: Cedar numbers them as it reads.

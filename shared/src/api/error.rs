@@ -1,6 +1,6 @@
 //! Errors as AWS IoT words them: one exhaustive map from ours to the wire.
 
-use crate::guard::GuardError;
+use crate::guard::{Explanation, GuardError};
 use crate::ids::{Violation, quoted};
 use crate::ports::Cause;
 
@@ -60,6 +60,8 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// What, where and what to do about it.
     pub message: String,
+    /// What the access policy said, where it refused.
+    pub decision: Option<Box<Explanation>>,
     /// The cause; it never goes to the client.
     #[source]
     pub cause: Option<Cause>,
@@ -68,7 +70,7 @@ pub struct ApiError {
 impl ApiError {
     /// An error without a hidden cause.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), cause: None }
+        Self { code, message: message.into(), decision: None, cause: None }
     }
 
     /// There is no such route; only a gateway set up wrongly sends one.
@@ -78,7 +80,7 @@ impl ApiError {
 
     /// Something underneath is not available.
     pub fn unavailable(message: impl Into<String>, cause: impl Into<Cause>) -> Self {
-        Self { code: ErrorCode::ServiceUnavailable, message: message.into(), cause: Some(cause.into()) }
+        Self { cause: Some(cause.into()), ..Self::new(ErrorCode::ServiceUnavailable, message) }
     }
 }
 
@@ -105,7 +107,10 @@ impl From<GuardError> for ApiError {
     fn from(error: GuardError) -> Self {
         let message = error.to_string();
         let (code, cause) = match error {
-            GuardError::Refused { .. } => (ErrorCode::AccessDenied, None),
+            GuardError::Refused { explanation, .. } => {
+                let decision = Some(Box::new(explanation));
+                return Self { decision, ..Self::new(ErrorCode::AccessDenied, message) };
+            }
             GuardError::Invalid(_) => (ErrorCode::InvalidRequest, None),
             GuardError::NotFound(_) => (ErrorCode::ResourceNotFound, None),
             GuardError::InvalidState(_) => (ErrorCode::InvalidStateTransition, None),
@@ -115,6 +120,6 @@ impl From<GuardError> for ApiError {
                 (ErrorCode::ServiceUnavailable, Some(source))
             }
         };
-        Self { code, message, cause }
+        Self { code, message, decision: None, cause }
     }
 }

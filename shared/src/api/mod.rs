@@ -39,7 +39,10 @@ impl From<ApiError> for ApiResponse {
     fn from(error: ApiError) -> Self {
         // Clients look for the name in the header, and where a gateway kept that, in the body.
         let name = error.code.as_str();
-        let body = serde_json::json!({ "__type": name, "message": error.message });
+        let mut body = serde_json::json!({ "__type": name, "message": error.message });
+        if let (Some(decision), Some(body)) = (error.decision, body.as_object_mut()) {
+            body.insert("decision".to_owned(), serde_json::json!(decision));
+        }
         Self { status: error.code.http_status(), error_type: Some(name), body }
     }
 }

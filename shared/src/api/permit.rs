@@ -1,10 +1,12 @@
 //! Whether a caller may do something with sweeps.
 
+use std::collections::BTreeMap;
+
 use tracing::info;
 
 use super::{ApiError, ErrorCode};
 use crate::access::{AccessPolicy, Decision, SweepAction};
-use crate::guard::Caller;
+use crate::guard::{Caller, Explanation};
 use crate::operation::Operation;
 
 /// Asks the access policy, and writes the audit trail's line.
@@ -28,10 +30,18 @@ pub fn permit_sweep(
         action = action.as_str(),
         %operation,
     );
+    let policies = decision.policies().to_vec();
     match decision {
         Decision::Allow(_) => Ok(()),
         Decision::Deny(refusal) => {
-            Err(ApiError::new(ErrorCode::AccessDenied, format!("{}: {refusal}", action.as_str())))
+            let decision = Some(Box::new(Explanation {
+                outcome: refusal.code(),
+                policies,
+                policy_digest: access.digest().to_owned(),
+                facts: BTreeMap::new(),
+            }));
+            let message = format!("{}: {refusal}", action.as_str());
+            Err(ApiError { decision, ..ApiError::new(ErrorCode::AccessDenied, message) })
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who calls: only what the authorizer verified, never a header or a body.
 
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{ApiError, ErrorCode};
 use crate::access::{Principal, User};
@@ -77,7 +77,8 @@ fn from_arn(arn: &str, api_account: &str) -> Option<User> {
         ("iam", ["root"] | ["user", ..]) | ("sts", ["federated-user", _]) => {}
         _ => return None,
     }
-    Some(User { id: arn.to_owned(), account: account.to_owned(), groups })
+    let claims = BTreeMap::new();
+    Some(User { id: arn.to_owned(), account: account.to_owned(), groups, claims })
 }
 
 fn from_claims(claims: &HashMap<String, Value>) -> Option<User> {
@@ -97,7 +98,8 @@ fn from_claims(claims: &HashMap<String, Value>) -> Option<User> {
         _ => Vec::new(),
     };
     let groups = BTreeSet::<String>::from_iter(groups).into_iter().collect();
-    Some(User { id, account: String::new(), groups })
+    let texts = claims.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    Some(User { id, account: String::new(), groups, claims: texts.collect() })
 }
 
 #[cfg(test)]
@@ -148,6 +150,7 @@ mod tests {
         };
         assert_eq!(user.id, "https://idp#7");
         assert_eq!(user.groups, ["a", "b"]);
+        assert_eq!(user.claims["sub"], "7");
     }
 
     #[test]

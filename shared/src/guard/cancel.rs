@@ -1,7 +1,7 @@
 //! The guarded CancelJobExecution.
 
 use super::settle::{CancelEffect, after_cancel};
-use super::{Answer, Caller, Guard, GuardError, TRIES};
+use super::{Answer, Caller, Facts, Guard, GuardError, TRIES};
 use crate::access::{ExecutionAction, Terms};
 use crate::execution::{Execution, Job, Status};
 use crate::ids::{JobId, StatusDetails, ThingName, Version};
@@ -39,9 +39,11 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
             past_retention: false,
             now: caller.now,
         };
+        let needs = self.access.needs(caller.principal, ExecutionAction::Cancel);
         for _ in 0..TRIES {
-            let (execution, job) = self.read(&request.job_id, &request.thing_name, None).await?;
-            let decision = self.decide(caller, ExecutionAction::Cancel, (&execution, &job), terms)?;
+            let facts = self.read(needs, (&request.job_id, &request.thing_name), None).await?;
+            let decision = self.decide(caller, ExecutionAction::Cancel, &facts, terms)?;
+            let Facts { execution, job, .. } = facts;
             check_version(request.expected_version, &execution)?;
             check_cancellable(request.force, &execution)?;
             let answer = |result, confirmed, execution| Answer {

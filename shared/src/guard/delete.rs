@@ -3,7 +3,7 @@
 use object_store::ObjectStore;
 
 use super::settle::{DeleteEffect, after_unknown_delete};
-use super::{Answer, Caller, Guard, GuardError, Permission, TRIES};
+use super::{Answer, Caller, Explanation, Facts, Guard, GuardError, TRIES};
 use crate::access::{ExecutionAction, Terms};
 use crate::archive::{self, Content, Record};
 use crate::digest;
@@ -53,9 +53,11 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
             past_retention: false,
             now: caller.now,
         };
+        let needs = self.access.needs(caller.principal, ExecutionAction::Delete);
         for _ in 0..TRIES {
-            let (execution, job) = self.read(job_id, thing_name, Some(*execution_number)).await?;
-            let decision = self.decide(caller, ExecutionAction::Delete, (&execution, &job), terms)?;
+            let facts = self.read(needs, (job_id, thing_name), Some(*execution_number)).await?;
+            let decision = self.decide(caller, ExecutionAction::Delete, &facts, terms)?;
+            let Facts { execution, job, .. } = facts;
             check_deletable(*force, &execution)?;
             let active = !execution.row.status.is_terminal();
             if active {
@@ -116,7 +118,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
         bucket: &dyn ObjectStore,
         caller: &Caller<'_>,
         request: &DeleteRequest,
-        decision: &Permission,
+        decision: &Explanation,
         job: JobFacts,
         ended: Execution,
     ) -> Result<String, GuardError> {
@@ -168,7 +170,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
 
 fn answer(
     request: &DeleteRequest,
-    decision: Permission,
+    decision: Explanation,
     result: &'static str,
     execution: Execution,
     archive: Option<String>,

@@ -1,5 +1,6 @@
 //! Why a guarded operation did not happen.
 
+use super::Explanation;
 use crate::access::{ExecutionAction, Refusal};
 use crate::archive::ArchiveError;
 use crate::ports::{Cause, MutationError, ReadError};
@@ -14,6 +15,8 @@ pub enum GuardError {
         action: ExecutionAction,
         /// Why not.
         refusal: Refusal,
+        /// The same, in parts.
+        explanation: Explanation,
     },
     /// AWS finds the request malformed.
     #[error("{0}")]

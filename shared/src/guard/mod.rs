@@ -13,16 +13,20 @@ pub use error::GuardError;
 pub use jobs::JobCache;
 pub(crate) use settle::{Look, look};
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use tracing::info;
 
 use crate::access::{
-    AccessPolicy, DecidingPolicy, Decision, ExecutionAction, ExecutionFacts, Principal, Terms,
+    AccessPolicy, AskedFacts, DecidingPolicy, Decision, ExecutionAction, ExecutionFacts, Needs, Principal,
+    Terms,
 };
 use crate::execution::{Execution, JobFacts};
 use crate::ids::{ExecutionNumber, JobId, ThingName};
-use crate::ports::{Force, ReadJobs};
+use crate::ports::{Force, ReadError, ReadJobs};
 
 /// How often a decision is made anew when the execution changes between reading and acting.
 const TRIES: usize = 3;
@@ -56,7 +60,7 @@ pub struct Answer {
     /// Whether nothing was done because the caller asked only for the decision.
     pub dry_run: bool,
     /// The decision.
-    pub decision: Permission,
+    pub decision: Explanation,
     /// What came of it.
     pub result: &'static str,
     /// Whether the effect was seen. AWS may take a moment to show a cancellation that it accepted.
@@ -68,47 +72,86 @@ pub struct Answer {
     pub archive: Option<String>,
 }
 
-/// That the access policy allows it, and which policies say so.
+/// What the access policy says, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Permission {
-    outcome: &'static str,
-    /// The policies that permit.
+pub struct Explanation {
+    /// `allow`, or the refusal's code.
+    pub outcome: &'static str,
+    /// The policies that decided: those that permit, or those that forbid.
     pub policies: Vec<DecidingPolicy>,
     /// What tells the policy set.
     pub policy_digest: String,
+    /// The facts that those policies name. Tags, details and attributes of things are left out:
+    /// what people and devices wrote may be nobody's business.
+    pub facts: BTreeMap<&'static str, Value>,
+}
+
+/// Reads what is wanted, and nothing otherwise.
+async fn wanted<T>(
+    wanted: bool,
+    read: impl Future<Output = Result<T, ReadError>>,
+) -> Result<Option<T>, ReadError> {
+    if wanted { read.await.map(Some) } else { Ok(None) }
+}
+
+/// What a decision is made on.
+#[derive(Debug)]
+struct Facts {
+    execution: Execution,
+    job: JobFacts,
+    asked: AskedFacts,
 }
 
 impl<I: ReadJobs> Guard<'_, I> {
-    /// Reads the execution and its job at once. An execution that is not there is reported
-    /// before anything that went wrong with the job.
+    /// Reads the execution and its job at once, and what else the policies ask for. An execution
+    /// that is not there is reported before anything that went wrong with the rest.
     async fn read(
         &self,
-        job: &JobId,
-        thing: &ThingName,
+        needs: Needs,
+        (job, thing): (&JobId, &ThingName),
         number: Option<ExecutionNumber>,
-    ) -> Result<(Execution, JobFacts), GuardError> {
+    ) -> Result<Facts, GuardError> {
         let execution = self.iot.describe_execution(job, thing, number);
-        let (execution, facts) = futures_util::join!(execution, self.jobs.get(self.iot, job));
-        Ok((execution?, facts?))
+        let groups = wanted(needs.thing_groups, self.iot.thing_groups(thing));
+        let attributes = wanted(needs.thing_attributes, self.iot.thing_attributes(thing));
+        let (execution, facts, groups, attributes) =
+            futures_util::join!(execution, self.jobs.get(self.iot, job), groups, attributes);
+        let execution = execution?;
+        let number = execution.row.execution_number;
+        let listed = wanted(needs.retry_attempt, self.iot.listed_execution(job, thing, number)).await?;
+        if listed.as_ref().is_some_and(|listed| listed.identity() != execution.row.identity()) {
+            let message = "the execution was replaced while it was read; try again".to_owned();
+            return Err(GuardError::InvalidState(message));
+        }
+        let asked = AskedFacts {
+            description: Some(execution.clone()),
+            retry_attempt: listed.map(|listed| listed.retry_attempt.unwrap_or(0)),
+            thing_groups: groups?,
+            thing_attributes: attributes?,
+        };
+        Ok(Facts { execution, job: facts?, asked })
     }
 
     fn decide(
         &self,
         caller: &Caller<'_>,
         action: ExecutionAction,
-        (execution, job): (&Execution, &JobFacts),
+        Facts { execution, job, asked }: &Facts,
         terms: Terms,
-    ) -> Result<Permission, GuardError> {
-        let facts = ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job };
+    ) -> Result<Explanation, GuardError> {
+        let facts = ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job, asked };
         let decision = self.access.decide(caller.principal, action, &facts, &terms);
-        audit(caller, action, (execution, job), &terms, &decision, self.access.digest());
+        let explanation = Explanation {
+            outcome: decision.code(),
+            policies: decision.policies().to_vec(),
+            policy_digest: self.access.digest().to_owned(),
+            facts: self.access.facts_used(&decision, &facts, &terms),
+        };
+        audit(caller, action, (execution, job), &terms, &explanation);
         match decision {
-            Decision::Allow(policies) => {
-                let policy_digest = self.access.digest().to_owned();
-                Ok(Permission { outcome: "allow", policies, policy_digest })
-            }
-            Decision::Deny(refusal) => Err(GuardError::Refused { action, refusal }),
+            Decision::Allow(_) => Ok(explanation),
+            Decision::Deny(refusal) => Err(GuardError::Refused { action, refusal, explanation }),
         }
     }
 }
@@ -119,14 +162,14 @@ fn audit(
     action: ExecutionAction,
     (execution, job): (&Execution, &JobFacts),
     terms: &Terms,
-    decision: &Decision,
-    digest: &str,
+    explanation: &Explanation,
 ) {
+    let policies: Vec<_> = explanation.policies.iter().map(|policy| policy.id.as_str()).collect();
     info!(
         event = "decision",
-        outcome = decision.code(),
-        policies = decision.policy_ids(),
-        policy_digest = digest,
+        outcome = explanation.outcome,
+        policies = policies.join(","),
+        policy_digest = explanation.policy_digest,
         principal = %caller.principal,
         request_id = caller.request_id,
         action = action.as_str(),

@@ -37,6 +37,8 @@ pub enum Outcome {
     Refused,
     /// Its job could not be read any more, so it was left alone.
     JobUnreadable,
+    /// A fact that the policies ask for could not be read, so it was left alone.
+    FactUnreadable,
     /// It was in the plan and was not met with again as something due: somebody else was faster,
     /// or its status has changed.
     NotSeenAgain,
@@ -66,6 +68,7 @@ impl Outcome {
             | Self::Replaced
             | Self::Refused
             | Self::JobUnreadable
+            | Self::FactUnreadable
             | Self::NotSeenAgain
             | Self::RefusedByAws
             | Self::Unreadable
@@ -78,7 +81,7 @@ impl Outcome {
     /// Whether something was, or may have been, sent to AWS for it.
     pub(super) const fn attempted(self) -> bool {
         match self {
-            Self::Refused | Self::JobUnreadable | Self::NotSeenAgain => false,
+            Self::Refused | Self::JobUnreadable | Self::FactUnreadable | Self::NotSeenAgain => false,
             Self::Deleted
             | Self::DeletedByInterruptedSlice
             | Self::Canceled
@@ -109,6 +112,7 @@ impl Outcome {
             | Self::Replaced
             | Self::Refused
             | Self::JobUnreadable
+            | Self::FactUnreadable
             | Self::NotSeenAgain
             | Self::RefusedByAws
             | Self::Unreadable

@@ -21,6 +21,10 @@ pub enum IotOperation {
     ListTagsForResource,
     /// DescribeJobExecution.
     DescribeJobExecution,
+    /// ListThingGroupsForThing.
+    ListThingGroupsForThing,
+    /// DescribeThing.
+    DescribeThing,
     /// CancelJobExecution.
     CancelJobExecution,
     /// DeleteJobExecution.

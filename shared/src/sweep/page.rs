@@ -22,6 +22,9 @@ use crate::ports::{MutationError, ReadJobs, SliceQueue};
 /// How often a cancelled execution is looked at before its cancellation counts as not seen yet.
 const LOOKS: u32 = 3;
 
+/// How many candidates are decided on and acted on at a time, where deciding costs calls.
+const FEW: usize = 50;
+
 /// How often a mutation is sent whose answer is lost while the execution stays unchanged.
 const SENDINGS: u32 = 2;
 
@@ -42,8 +45,27 @@ pub(super) enum PageEnd {
 }
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
-    /// Archives a page's candidates and acts on them: no more than the job's plan has left.
+    /// Archives a page's candidates and acts on them: no more than the job's plan has left. Where
+    /// each costs further calls to decide on, a few at a time, so that none grows too old.
     pub(super) async fn apply_page(
+        &self,
+        session: &mut Session<'_>,
+        cursor: &mut ApplyCursor,
+        planned: u64,
+        (facts, mut due, since): (&JobFacts, Vec<Candidacy>, Instant),
+    ) -> Result<PageEnd, Stop> {
+        let at_once = if self.needs().any() { FEW } else { due.len() };
+        while !due.is_empty() {
+            let rest = due.split_off(at_once.min(due.len()));
+            if self.apply_some(session, cursor, planned, (facts, due, since)).await? == PageEnd::TooOld {
+                return Ok(PageEnd::TooOld);
+            }
+            due = rest;
+        }
+        Ok(PageEnd::Done)
+    }
+
+    async fn apply_some(
         &self,
         session: &mut Session<'_>,
         cursor: &mut ApplyCursor,
@@ -51,16 +73,23 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         (facts, due, since): (&JobFacts, Vec<Candidacy>, Instant),
     ) -> Result<PageEnd, Stop> {
         let mut records = Vec::new();
-        let mut refused = 0;
         for candidate in due {
-            match self.decide(&session.sweep, facts, &candidate.row) {
+            let asked = match self.asked(session, &facts.job.job_id, &candidate.row).await? {
+                Ok(asked) => asked,
+                Err(problem) => {
+                    warn!(event = "unreadable", problem, job_id = %facts.job.job_id, row = ?candidate.row);
+                    cursor.meet(&candidate.row, Outcome::FactUnreadable);
+                    continue;
+                }
+            };
+            match self.decide(&session.sweep, facts, &candidate.row, &asked) {
                 Decision::Allow(policies) => {
                     records.push(candidate.record(&session.sweep, facts, policies, self.access.digest()));
                 }
                 Decision::Deny(refusal) => {
                     let policies = refusal.reason_key();
                     warn!(event = "refused", policies, job_id = %facts.job.job_id, row = ?candidate.row);
-                    refused += 1;
+                    cursor.meet(&candidate.row, Outcome::Refused);
                 }
             }
         }
@@ -74,9 +103,6 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if self.carry_out(session, cursor, &receipt, since).await? == PageEnd::TooOld {
                 return Ok(PageEnd::TooOld);
             }
-        }
-        if refused > 0 {
-            *cursor.stayed.entry(Outcome::Refused).or_default() += refused;
         }
         Ok(PageEnd::Done)
     }

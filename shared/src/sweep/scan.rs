@@ -13,7 +13,7 @@ use super::slice::Worker;
 use super::state::{JobCounts, Sweep};
 use super::store;
 use super::tally::Tally;
-use crate::access::{Decision, ExecutionFacts, Principal, Terms};
+use crate::access::{AskedFacts, Decision, ExecutionFacts, Needs, Principal, Terms};
 use crate::digest;
 use crate::execution::{ExecutionRow, JobFacts, JobSummary, Status};
 use crate::ids::JobId;
@@ -203,9 +203,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             None => facts.insert(self.job_facts(session, job).await?),
         };
         match facts {
-            Ok(facts) => match self.decide(&session.sweep, facts, row) {
-                Decision::Allow(_) => tally.due(&due.rule, row.status),
-                Decision::Deny(refusal) => tally.refused(&due.rule, row.status, &refusal),
+            Ok(facts) => match self.asked(session, job, row).await? {
+                Ok(asked) => match self.decide(&session.sweep, facts, row, &asked) {
+                    Decision::Allow(_) => tally.due(&due.rule, row.status),
+                    Decision::Deny(refusal) => tally.refused(&due.rule, row.status, &refusal),
+                },
+                Err(problem) => tally.unreadable(problem),
             },
             Err(problem) => tally.unreadable(problem.clone()),
         }
@@ -229,9 +232,61 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
     }
 
+    /// Reads the facts that a listing does not tell, where the policies ask for them. `Err`
+    /// inside: they cannot be known, and what cannot be known is not acted on.
+    pub(super) async fn asked(
+        &self,
+        session: &mut Session<'_>,
+        job: &JobId,
+        row: &ExecutionRow,
+    ) -> Result<Result<AskedFacts, String>, Stop> {
+        let needs = self.needs();
+        let thing = &row.thing_name;
+        // A listing tells it, and leaves out zero.
+        let retry_attempt = Some(row.retry_attempt.unwrap_or(0));
+        let mut asked = AskedFacts { retry_attempt, ..AskedFacts::default() };
+        if needs.description {
+            let read = || self.iot.describe_execution(job, thing, Some(row.execution_number));
+            match session.read(IotOperation::DescribeJobExecution, read).await? {
+                Ok(seen) if seen.row.identity() == row.identity() && seen.row.status == row.status => {
+                    asked.description = Some(seen);
+                }
+                Ok(_) => return Ok(Err("execution: changed since it was listed".to_owned())),
+                Err(lack) => return Ok(Err(format!("execution: {}", lack.problem()))),
+            }
+        }
+        if needs.thing_groups {
+            let read = || self.iot.thing_groups(thing);
+            match session.read(IotOperation::ListThingGroupsForThing, read).await? {
+                Ok(groups) => asked.thing_groups = Some(groups),
+                Err(lack) => return Ok(Err(format!("thing groups: {}", lack.problem()))),
+            }
+        }
+        if needs.thing_attributes {
+            let read = || self.iot.thing_attributes(thing);
+            match session.read(IotOperation::DescribeThing, read).await? {
+                Ok(attributes) => asked.thing_attributes = Some(attributes),
+                Err(lack) => return Ok(Err(format!("thing attributes: {}", lack.problem()))),
+            }
+        }
+        Ok(Ok(asked))
+    }
+
+    /// What the policies ask for besides a listing's row and the job.
+    pub(super) fn needs(&self) -> Needs {
+        let needs = self.access.needs(&Principal::Sweeper(A::OPERATION), A::OPERATION.action());
+        Needs { retry_attempt: false, ..needs }
+    }
+
     /// What the access policy says of an execution that a rule has due, given that its record
     /// will be in the archive first.
-    pub(super) fn decide(&self, sweep: &Sweep, job: &JobFacts, row: &ExecutionRow) -> Decision {
+    pub(super) fn decide(
+        &self,
+        sweep: &Sweep,
+        job: &JobFacts,
+        row: &ExecutionRow,
+        asked: &AskedFacts,
+    ) -> Decision {
         let principal = Principal::Sweeper(A::OPERATION);
         let terms = Terms {
             force: Force::Never,
@@ -241,7 +296,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             past_retention: true,
             now: sweep.now,
         };
-        let facts = ExecutionFacts { job_id: &job.job.job_id, row, job };
+        let facts = ExecutionFacts { job_id: &job.job.job_id, row, job, asked };
         self.access.decide(&principal, A::OPERATION.action(), &facts, &terms)
     }
 }

@@ -1,7 +1,7 @@
 //! The code of the guard, told word for word what a path of the model tells its machine: it must make
 //! the same calls and come to the same answer, or the model proves nothing about it.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Mutex;
 
 use jiff::Timestamp;
@@ -123,6 +123,7 @@ async fn ask(
         id: "fred".to_owned(),
         account: "123456789012".to_owned(),
         groups: vec!["jobwarden-force".to_owned()],
+        claims: BTreeMap::new(),
     });
     let caller = Caller { principal: &principal, now: crate::stage::now(), request_id: "request" };
     let cancel = |force| CancelRequest {
@@ -229,6 +230,23 @@ impl ReadJobs for Prompter {
 
     async fn job_tags(&self, _: &Job) -> Result<BTreeMap<String, String>, ReadError> {
         Ok(BTreeMap::new())
+    }
+
+    async fn listed_execution(
+        &self,
+        _: &JobId,
+        _: &ThingName,
+        _: ExecutionNumber,
+    ) -> Result<ExecutionRow, ReadError> {
+        Err(unavailable("ListJobExecutionsForThing"))
+    }
+
+    async fn thing_groups(&self, _: &ThingName) -> Result<BTreeSet<String>, ReadError> {
+        Err(unavailable("ListThingGroupsForThing"))
+    }
+
+    async fn thing_attributes(&self, _: &ThingName) -> Result<BTreeMap<String, String>, ReadError> {
+        Err(unavailable("DescribeThing"))
     }
 
     async fn list_jobs(&self, _: Option<&str>) -> Result<Page<ListedJob>, ReadError> {
