@@ -37,8 +37,8 @@ impl Problems {
     }
 
     /// The problems, in order.
-    pub fn as_slice(&self) -> &[Problem] {
-        &self.0
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
     }
 }
 

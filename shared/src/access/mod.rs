@@ -1,5 +1,6 @@
 //! The access policy: Cedar decides who may do what, and says which policies decided and why.
 
+pub mod cases;
 mod facts;
 mod needs;
 mod policy;

@@ -64,6 +64,11 @@ impl AccessPolicy {
         &self.digest
     }
 
+    /// The ids of its policies.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.named.keys().map(AsRef::as_ref)
+    }
+
     /// The facts that have to be read before `principal` may be told whether it may do `action`.
     pub fn needs(&self, principal: &Principal, action: ExecutionAction) -> Needs {
         needs(self.named.values().map(|named| &named.outline), principal, action)

@@ -1,0 +1,83 @@
+//! `jobwarden policy`: what is wrong with a folder of policies, before anybody relies on it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use shared::access::AccessPolicy;
+use shared::access::cases;
+use shared::retention::Retention;
+use shared::source_text::Problems;
+
+/// Reads the policies of a folder as the functions do.
+pub(crate) fn check(folder: &Path) -> Result<AccessPolicy, String> {
+    let access = read(&folder.join("access.cedar"))
+        .and_then(|(file, text)| AccessPolicy::parse(&file, &text).map_err(|problems| told(&problems)));
+    let rules = read(&folder.join("retention.toml"))
+        .and_then(|(file, text)| Retention::parse(&file, &text).map_err(|problems| told(&problems)));
+    match (access, rules) {
+        (Ok(access), Ok(rules)) => {
+            println!("access.cedar: {} policies, digest {}", access.ids().count(), access.digest());
+            println!("retention.toml: digest {}", rules.digest());
+            Ok(access)
+        }
+        (access, rules) => {
+            let complaints: Vec<_> = [access.err(), rules.err()].into_iter().flatten().collect();
+            Err(complaints.join("\n"))
+        }
+    }
+}
+
+/// Checks a folder and runs its cases.
+pub(crate) fn test(folder: &Path) -> Result<(), String> {
+    let access = check(folder)?;
+    let mut complaints = Vec::new();
+    let mut cases = 0;
+    let mut deciding = BTreeSet::new();
+    for path in files(&folder.join("tests"))? {
+        let (file, text) = read(&path)?;
+        match cases::run(&access, &file, &text) {
+            Ok(run) => {
+                cases += run.cases;
+                deciding.extend(run.deciding);
+                complaints.extend(run.failures.iter().map(ToString::to_string));
+            }
+            Err(problems) => complaints.push(told(&problems)),
+        }
+    }
+    if cases == 0 && complaints.is_empty() {
+        return Err(format!("{} has no cases; write some in tests/*.toml", folder.display()));
+    }
+    for id in access.ids().filter(|id| !deciding.contains(*id)) {
+        println!("note: policy `{id}` decides no case");
+    }
+    if complaints.is_empty() {
+        println!("{cases} cases, all as expected");
+        Ok(())
+    } else {
+        complaints.push(format!("{} of {cases} cases failed", complaints.len()));
+        Err(complaints.join("\n"))
+    }
+}
+
+fn files(folder: &Path) -> Result<BTreeSet<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let paths: Vec<_> =
+        paths.collect::<Result<_, _>>().map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect())
+}
+
+fn read(path: &Path) -> Result<(String, String), String> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+    Ok((name, text))
+}
+
+/// Every problem on a line of its own.
+fn told(problems: &Problems) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,177 @@
+//! `jobwarden policy`, as an operator runs it before deploying.
+
+#![expect(clippy::unwrap_used, reason = "clippy's allowance for tests does not reach what tests share")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn policies() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies")
+}
+
+/// A folder with the shipped policies and cases, changed by a test.
+fn folder(name: &str, change: impl FnOnce(&Path)) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("tests")).unwrap();
+    for file in ["access.cedar", "retention.toml"] {
+        fs::copy(policies().join(file), folder.join(file)).unwrap();
+    }
+    for entry in fs::read_dir(policies().join("tests")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.join("tests").join(entry.file_name())).unwrap();
+    }
+    change(&folder);
+    folder
+}
+
+/// Whether it succeeded, and all that it said.
+fn run(command: &str, folder: &Path) -> (bool, String) {
+    let mut jobwarden = Command::new(env!("CARGO_BIN_EXE_jobwarden"));
+    let output = jobwarden.args(["policy", command]).arg(folder).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+fn append(file: &Path, text: &str) {
+    let before = fs::read_to_string(file).unwrap();
+    fs::write(file, format!("{before}{text}")).unwrap();
+}
+
+#[test]
+fn the_shipped_policies_pass_at_least_two_hundred_cases_and_each_decides_some() {
+    let (fine, said) = run("test", &policies());
+    assert!(fine, "{said}");
+    let cases = said.lines().find_map(|line| line.strip_suffix(" cases, all as expected")).unwrap();
+    assert!(cases.parse::<u32>().unwrap() >= 200, "{said}");
+    assert!(!said.contains("decides no case"), "{said}");
+}
+
+#[test]
+fn every_example_passes_its_cases_beside_the_shipped_policies() {
+    let mut examples = 0;
+    for entry in fs::read_dir(policies().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "cedar") {
+            continue;
+        }
+        examples += 1;
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let folder = folder(&format!("example-{name}"), |folder| {
+            append(&folder.join("access.cedar"), &format!("\n{}", fs::read_to_string(&path).unwrap()));
+            let cases = path.with_extension("toml");
+            // The shipped cases know nothing of the example; its own stand alone.
+            fs::remove_dir_all(folder.join("tests")).unwrap();
+            fs::create_dir(folder.join("tests")).unwrap();
+            fs::copy(cases, folder.join("tests/example.toml")).unwrap();
+        });
+        let (fine, said) = run("test", &folder);
+        assert!(fine, "{name}: {said}");
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| line.starts_with("@id")) {
+            let id = line.trim_start_matches("@id(\"").trim_end_matches("\")");
+            assert!(!said.contains(&format!("`{id}` decides no case")), "{name}: {said}");
+        }
+    }
+    assert!(examples >= 5, "{examples}");
+}
+
+#[test]
+fn a_broken_policy_is_told_with_file_line_and_cause() {
+    let lines = fs::read_to_string(policies().join("access.cedar")).unwrap().lines().count();
+    for (name, text, told) in [
+        ("syntax", "permit (principal, action resource);", "unexpected token `resource`"),
+        (
+            "typo",
+            "@id(\"x\") @reason(\"r\") forbid (principal is Jobwarden::User, action == Jobwarden::Action::\"CancelJobExecution\", resource) when { resource.statsu == Jobwarden::Status::\"QUEUED\" };",
+            "statsu",
+        ),
+        (
+            "status",
+            "@id(\"x\") @reason(\"r\") forbid (principal, action == Jobwarden::Action::\"CancelJobExecution\", resource) when { resource.status == Jobwarden::Status::\"PAUSED\" };",
+            "PAUSED",
+        ),
+        ("anonymous", "forbid (principal, action, resource);", "needs @id"),
+        (
+            "twice",
+            "@id(\"operators-cancel-waiting\") @reason(\"r\") forbid (principal, action, resource);",
+            "used twice",
+        ),
+        (
+            "warning",
+            "@id(\"x\") @reason(\"r\") forbid (principal, action == Jobwarden::Action::\"ReadSweep\", resource is Jobwarden::JobExecution);",
+            "impossible",
+        ),
+    ] {
+        let folder = folder(&format!("broken-{name}"), |folder| {
+            append(&folder.join("access.cedar"), &format!("{text}\n"));
+        });
+        for command in ["check", "test"] {
+            let (fine, said) = run(command, &folder);
+            assert!(!fine, "{name}: {said}");
+            assert!(said.contains(&format!("access.cedar:{}: ", lines + 1)), "{name}: {said}");
+            assert!(said.contains(told), "{name}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_case_that_fails_is_told_with_file_line_and_what_came_instead() {
+    let folder = folder("failing", |folder| {
+        let cases = "[[case]]\nname = \"anybody may\"\ngroup = [\"x\", \"jobwarden-operators\"]\naction = \"CancelJobExecution\"\n\
+                     status = \"QUEUED\"\ndecision = \"allow\"\npolicies = [\"y\"]\n";
+        fs::write(folder.join("tests/mine.toml"), cases).unwrap();
+    });
+    let (fine, said) = run("test", &folder);
+    assert!(!fine, "{said}");
+    assert!(said.contains("mine.toml:2: case `anybody may` (arn:aws:sts::123456789012:assumed-role/x/somebody CancelJobExecution of QUEUED, "), "{said}");
+    assert!(said.contains("expected allow by `y`, but it is noPermit"), "{said}");
+    assert!(said.contains("expected allow by `y`, but it is allow by `operators-cancel-waiting`"), "{said}");
+    assert!(said.contains("2 of 338 cases failed"), "{said}");
+}
+
+#[test]
+fn a_case_that_makes_no_sense_is_told() {
+    let case = "[[case]]\nname = \"n\"\naction = \"CancelJobExecution\"\ndecision = \"allow\"\n";
+    for (name, text, told) in [
+        ("nobody", case.to_owned(), "mine.toml:2: case `n`: needs one of group, user and sweeper"),
+        ("status", format!("{case}group = \"x\"\n"), "mine.toml:2: case `n`: needs a status"),
+        ("unknown", format!("{case}colour = \"red\"\n"), "mine.toml:5: unknown field `colour`"),
+        ("empty", format!("{case}group = []\nstatus = \"QUEUED\"\n"), "has an empty list"),
+        (
+            "age",
+            format!("{case}group = \"x\"\nstatus = \"QUEUED\"\nexecution = {{ queuedAge = \"1mo\" }}\n"),
+            "`1mo` must be an age",
+        ),
+        (
+            "time",
+            format!("{case}group = \"x\"\nstatus = \"QUEUED\"\nnow = \"noon\"\n"),
+            "now: `noon` is no time",
+        ),
+        (
+            "name",
+            format!("{case}group = \"x\"\nstatus = \"QUEUED\"\nexecution = {{ jobId = \"a b\" }}\n"),
+            "jobId",
+        ),
+    ] {
+        let folder = folder(&format!("case-{name}"), |folder| {
+            fs::write(folder.join("tests/mine.toml"), text).unwrap();
+        });
+        let (fine, said) = run("test", &folder);
+        assert!(!fine && said.contains(told), "{name}: {said}");
+    }
+    let empty = folder("no-cases", |folder| fs::remove_dir_all(folder.join("tests")).unwrap());
+    assert!(!run("test", &empty).0);
+    assert!(run("check", &empty).0);
+}
+
+#[test]
+fn broken_policies_and_rules_are_told_together() {
+    let folder = folder("both", |folder| {
+        append(&folder.join("access.cedar"), "permit");
+        append(&folder.join("retention.toml"), "colour = 1\n");
+    });
+    let (fine, said) = run("check", &folder);
+    assert!(!fine && said.contains("access.cedar:") && said.contains("retention.toml:"), "{said}");
+}
