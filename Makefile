@@ -14,7 +14,7 @@ CLIENTS := .local/venv-clients/bin/python
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo up down test test-rust policy-test test-e2e sam-local check build clean
+.PHONY: help demo up down test test-rust policy-test prove test-e2e sam-local check build clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,13 +28,16 @@ up: clients ## Keep a deployed stack running on the emulator; writes .local/stac
 down: clients ## End what `up` started
 	@$(CLIENTS) dev/stack.py down
 
-test: test-rust test-e2e ## Run every test that passes without Docker
+test: test-rust prove test-e2e ## Run every test that passes without Docker
 
 test-rust: ## Run the tests of the workspace: unit, property, acceptance
 	@$(PYTHON) dev/fast.py test --workspace
 
 policy-test: ## Check the policies, and run their cases
 	@cargo run --quiet --locked --package cli -- policy test $(POLICIES)
+
+prove: ## Prove claims about the shipped access policy, for every request there can be
+	@$(PYTHON) dev/prove.py
 
 test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
 	@$(CLIENTS) dev/stack.py build

@@ -74,6 +74,11 @@ CHECKS: dict[str, Callable[[], None]] = {
     "sam-validate": run(tool("sam", "sam"), "validate", "--lint", **REGION),
     "cfn-lint": run(tool("sam", "cfn-lint")),
     "clippy": run("cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"),
+    "clippy-proofs": run(
+        *("cargo", "clippy", "--locked", "--manifest-path", "proofs/Cargo.toml", "--target-dir", "target/proofs"),
+        *("--all-targets", "--", "--deny", "warnings"),
+    ),
+    "format-proofs": run("cargo", "fmt", "--manifest-path", "proofs/Cargo.toml", "--check"),
     "docs": run("cargo", "doc", "--locked", "--workspace", "--no-deps", RUSTDOCFLAGS="--deny warnings"),
 }
 
