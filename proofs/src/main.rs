@@ -55,7 +55,8 @@ async fn prove(folder: &Path) -> Result<(), Failure> {
     for claim in &CLAIMS {
         let began = Instant::now();
         if let Some(Env { request, entities }) = prover.counterexample(&policies, claim).await? {
-            return Err(format!("{}; for instance {request} with {entities:?}", claim.says).into());
+            let entities = entities.to_json_value()?;
+            return Err(format!("{}; for instance {request} with {entities}", claim.says).into());
         }
         for guard in claim.guards {
             let less = without(&policies, guard)?;
