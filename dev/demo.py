@@ -215,10 +215,6 @@ def archive(stack: Stack, sweep: str) -> tuple[int, list[dict]]:
     return objects, records
 
 
-def identity(record: dict) -> tuple[str, str, int]:
-    return record["job"]["jobId"], record["execution"]["thingName"], record["execution"]["executionNumber"]
-
-
 def rehearsal(stack: Stack, sweeps: Sweeps, due: int, started: dict) -> None:
     """Chapter three: a stack in dry run refuses more, and shows what it would do."""
     chapter(3, "A rehearsal: nothing is deleted until somebody says so")
@@ -282,7 +278,7 @@ def show(stack: Stack, began: float) -> None:
 
     chapter(5, "The archive, written before each deletion")
     objects, records = archive(stack, report["sweepId"])
-    archived = {identity(r) for r in records}
+    archived = {fleet_module.identity(r) for r in records}
     check(archived == due, f"{len(archived ^ due)} executions differ between archive and deletions")
     say("one record of them:")
     say(f"[dim]{escape(json.dumps(records[0]))}[/dim]")

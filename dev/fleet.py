@@ -395,6 +395,11 @@ def observe(iot) -> dict[tuple[str, str, int], str]:
     return found
 
 
+def identity(record: dict) -> tuple[str, str, int]:
+    """Whose record in the archive it is."""
+    return record["job"]["jobId"], record["execution"]["thingName"], record["execution"]["executionNumber"]
+
+
 def make(stack, progress: Callable[[str], None] = lambda line: None) -> Fleet:
     """Makes the fleet on a running `Stack` and checks that the service agrees to the last execution."""
     teller = Storyteller(stack, progress)

@@ -437,7 +437,7 @@ class Stack:
         shutil.rmtree(self.directory, ignore_errors=True)
         scratch = self.directory / "tmp"
         scratch.mkdir(parents=True)
-        self._port = _free_port(self._address)
+        self._port = free_port(self._address)
         self._say(f"starting the emulator on {self.endpoint}")
         environment = _child_environment(
             {
@@ -508,7 +508,8 @@ def _json_or_text(line: str) -> Any:
         return line
 
 
-def _free_port(address: str) -> int:
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port that nobody listened on a moment ago."""
     with socket.socket() as probe:
         probe.bind((address, 0))
         return probe.getsockname()[1]

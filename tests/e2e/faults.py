@@ -6,19 +6,13 @@ import contextlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
+from stack import free_port
 
 # A signature covers the Host header and the path's escapes, and the emulator verifies it: the proxy has to hand
 # both on as they came, where it would name its upstream and turn `%3A` into a colon.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import http.server
 import json
 import subprocess
 import sys
-import threading
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -15,43 +12,17 @@ from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from conftest import ROOT, Principal
+from listener import Request, listening
 
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI", "session-token")
 
 
-@dataclasses.dataclass
-class Request:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
 @pytest.fixture
 def listener():
-    """A server that answers everything with a version conflict and remembers what it was sent."""
-    seen: list[Request] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def answer(self):
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            seen.append(Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
-            self.send_response(409)
-            self.send_header("x-amzn-ErrorType", "VersionConflictException")
-            self.end_headers()
-            self.wfile.write(b'{"message":"it moved on"}')
-
-        do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    caller = Principal("caller", f"http://127.0.0.1:{server.server_port}/prod", "eu-west-1", KEYS)
-    yield caller, seen
-    server.shutdown()
-    server.server_close()
+    """A caller of something that answers everything with a version conflict, and what that was sent."""
+    error = {"x-amzn-ErrorType": "VersionConflictException"}
+    with listening(409, error, b'{"message":"it moved on"}') as (address, seen):
+        yield Principal("caller", f"http://{address}/prod", "eu-west-1", KEYS), seen
 
 
 def check_signature(caller: Principal, request: Request) -> None:

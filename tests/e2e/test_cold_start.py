@@ -1,13 +1,12 @@
 """A function that is set up wrongly does not start, and says what is wrong."""
 
 import contextlib
-import http.server
 import json
 import os
 import subprocess
-import threading
 
 import pytest
+from listener import listening
 from stack import BUILD_DIRECTORY
 
 # What each function takes, with a value that is right.
@@ -86,20 +85,6 @@ def test_a_setting_that_makes_no_sense_stops_the_start(stack, function, name, va
 
 @pytest.mark.parametrize("function", SETTINGS)
 def test_right_settings_get_as_far_as_asking_for_work(stack, function):
-    asked: list[str] = []
-
-    class Runtime(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(500)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Runtime) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            start(function, SETTINGS[function], runtime_api=f"127.0.0.1:{server.server_port}", seconds=3)
-        server.shutdown()
-    assert asked[:1] == ["/2018-06-01/runtime/invocation/next"]
+    with listening(500) as (address, seen), contextlib.suppress(subprocess.TimeoutExpired):
+        start(function, SETTINGS[function], runtime_api=address, seconds=3)
+    assert [request.path for request in seen][:1] == ["/2018-06-01/runtime/invocation/next"]

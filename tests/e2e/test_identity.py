@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from world import identity
+from fleet import identity
 
 
 def test_unsigned_requests_are_refused_on_every_route(world, operator):

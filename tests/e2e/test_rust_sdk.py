@@ -1,12 +1,11 @@
 """The AWS SDK for Rust as a client, by the recipe that users take."""
 
-import http.server
 import os
 import subprocess
 import sys
-import threading
 
 from conftest import ROOT
+from listener import listening
 
 
 def run(principal, api_url: str, thing: str, job: str) -> subprocess.CompletedProcess[str]:
@@ -36,18 +35,6 @@ def test_the_rust_sdk_works_and_raises_each_modelled_error(world, operator):
 
 
 def test_the_rust_sdk_signs_for_api_gateway(operator):
-    seen = []
-
-    class Listener(http.server.BaseHTTPRequestHandler):
-        def do_PUT(self):
-            seen.append(self.headers["authorization"])
-            self.send_error(400)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        run(operator, f"http://127.0.0.1:{server.server_port}/v1", "thing", "job")
-        server.shutdown()
-    assert f"/{operator.region}/execute-api/aws4_request" in seen[0]
+    with listening(400) as (address, seen):
+        run(operator, f"http://{address}/v1", "thing", "job")
+    assert f"/{operator.region}/execute-api/aws4_request" in seen[0].headers["authorization"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from world import ACTIVE, STATES, identity
+from fleet import identity
+from world import ACTIVE, STATES
 
 # What each operation leaves: the status afterwards, None for gone, or the exception raised.
 CONFLICT = "InvalidStateTransitionException"

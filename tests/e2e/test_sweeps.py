@@ -13,8 +13,8 @@ import time
 
 import jobwarden_client
 import pytest
-from fleet import observe
-from world import count, identity, wait_until
+from fleet import identity, observe
+from world import count, wait_until
 
 ENDED = ("SUCCEEDED", "STOPPED_BY_BREAKER", "FAILED")
 

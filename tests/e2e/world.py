@@ -199,11 +199,6 @@ class World:
         return records
 
 
-def identity(record: dict) -> tuple[str, str, int]:
-    """Whose record it is."""
-    return record["job"]["jobId"], record["execution"]["thingName"], record["execution"]["executionNumber"]
-
-
 def wait_until(what: str, check: Callable[[], object], seconds: float = 60, every: float = 0.25):
     """Polls until the check gives something true, and gives that."""
     deadline = time.monotonic() + seconds

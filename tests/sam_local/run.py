@@ -33,7 +33,7 @@ import engine  # noqa: E402
 import fast  # noqa: E402
 import world  # noqa: E402
 from environments import program  # noqa: E402
-from stack import BUILD_DIRECTORY, Stack, StackError, build  # noqa: E402
+from stack import BUILD_DIRECTORY, Stack, StackError, build, free_port  # noqa: E402
 
 IMAGE = f"public.ecr.aws/lambda/provided:al2023-{fast.ARCHITECTURE}"
 AT_ONCE = 2
@@ -167,9 +167,7 @@ def say(what: str, found: list[str]) -> None:
 @contextlib.contextmanager
 def api(local: Local, account: world.Account) -> Iterator[str]:
     """`sam local start-api` on a loopback port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = (BUILD_DIRECTORY / "start-api.log").open("wb")
     running = subprocess.Popen(
         local.command(account, "start-api", "--host", "127.0.0.1", "--port", str(port), "--warm-containers", "LAZY"),
