@@ -1,10 +1,6 @@
 //! `jobwarden policy`, as an operator runs it before deploying.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "clippy's allowance for tests does not reach what tests share"
-)]
+#![expect(clippy::unwrap_used, reason = "clippy's allowance for tests does not reach what tests share")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -963,6 +963,34 @@ async fn facts_that_a_listing_does_not_tell_are_read_where_a_policy_asks_for_the
     assert_eq!(report["attempts"], DUE - 2, "{report}");
 }
 
+/// A page's descriptions take longer than the page is believed, and longer than a slice.
+#[tokio::test(start_paused = true)]
+async fn costly_facts_of_a_long_page_are_read_over_several_slices() {
+    let asks = "@id(\"kept\") @reason(\"r\") forbid (principal is Jobwarden::Sweeper, action, resource) \
+                when { resource.statusDetails.contains(\"keep=yes\") };";
+    let policies = format!("{}{asks}", include_str!("../../policies/access.cedar"));
+    for seconds in [900, 40] {
+        let stage = Stage::new();
+        stage.iot.job("big", days_ago(200), JobSetup::default());
+        for nth in 0..120 {
+            stage.iot.execution("big", &format!("t{nth}"), Status::Succeeded, days_ago(99), days_ago(98));
+        }
+        stage.iot.change("big", "t7", |execution| {
+            execution.details.insert("keep".to_owned(), "yes".to_owned());
+        });
+        let access = AccessPolicy::parse("p.cedar", &policies).unwrap();
+        let sweeps = Sweeps { access, rate: "1", seconds, ..Sweeps::new(&stage) };
+        let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        sweeps.deliver_all().await;
+        let report = sweeps.report(&id).await;
+        assert_eq!((count(&report, "deleted"), outcomes(&report)), (119, 119), "{report}");
+        assert_eq!((&report["rowsSeen"], &report["due"]), (&120.into(), &119.into()), "{report}");
+        assert_eq!(things(&stage.iot, ""), ["t7".to_owned()].into());
+        // Not much more than once to plan and once to act, however often the page is listed.
+        assert!(stage.script.count("DescribeJobExecution") < 300, "{report}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_broken_sweep_does_not_hide_the_others() {
     let stage = staged();

@@ -47,6 +47,10 @@ pub(super) struct ScanCursor {
     /// What the job's earlier pages had. Apart from the sweep's tally, so that the job can be
     /// started over when its token goes bad.
     pub(super) job: Tally,
+    /// What has been judged of the page at hand, where judging costs calls: a slice may end
+    /// within the page, and the next one goes on behind these.
+    #[serde(default)]
+    pub(super) judged: Vec<Seen>,
     /// The segment's jobs with something due.
     pub(super) candidates: Vec<Candidate>,
 }
@@ -86,12 +90,30 @@ pub(super) struct ApplyCursor {
     pub(super) restarts: u8,
 }
 
+/// Which execution of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Seen {
+    thing_name: ThingName,
+    identity: Identity,
+}
+
+impl Seen {
+    pub(super) fn of(row: &ExecutionRow) -> Self {
+        Self { thing_name: row.thing_name.clone(), identity: row.identity() }
+    }
+
+    pub(super) fn is(&self, row: &ExecutionRow) -> bool {
+        self.identity == row.identity() && self.thing_name == row.thing_name
+    }
+}
+
 /// An execution that was acted on and has stayed in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Met {
-    thing_name: ThingName,
-    identity: Identity,
+    #[serde(flatten)]
+    seen: Seen,
     outcome: Outcome,
 }
 
@@ -107,13 +129,12 @@ impl Phase {
 impl ApplyCursor {
     /// Notes what was acted on and has stayed in its place.
     pub(super) fn meet(&mut self, row: &ExecutionRow, outcome: Outcome) {
-        let thing_name = row.thing_name.clone();
-        self.met.push(Met { thing_name, identity: row.identity(), outcome });
+        self.met.push(Met { seen: Seen::of(row), outcome });
     }
 
     /// Whether this pass has acted on it since the page at hand was begun.
     pub(super) fn has_met(&self, row: &ExecutionRow) -> bool {
-        self.met.iter().any(|met| met.identity == row.identity() && met.thing_name == row.thing_name)
+        self.met.iter().any(|met| met.seen.is(row))
     }
 
     /// How many of those that stayed in place count as attempted.

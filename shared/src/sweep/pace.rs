@@ -115,9 +115,9 @@ impl Pacer {
         }
     }
 
-    /// Whether there is time for another call at all.
-    pub(super) fn time_left(&self) -> bool {
-        Instant::now() < self.deadline
+    /// How much time is left for calls.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 }
 

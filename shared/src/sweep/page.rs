@@ -73,7 +73,17 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         (facts, due, since): (&JobFacts, Vec<Candidacy>, Instant),
     ) -> Result<PageEnd, Stop> {
         let mut records = Vec::new();
+        let costly = self.needs().any();
+        let enough = (since + BELIEVED / 2).min(Instant::now() + session.left() / 2);
+        let met_before = cursor.met.len();
+        let mut end = PageEnd::Done;
         for candidate in due {
+            // Reading facts takes its time, and acting on what they allow needs some too.
+            let begun = !records.is_empty() || cursor.met.len() > met_before;
+            if costly && begun && Instant::now() >= enough {
+                end = PageEnd::TooOld;
+                break;
+            }
             let asked = match self.asked(session, &facts.job.job_id, &candidate.row).await? {
                 Ok(asked) => asked,
                 Err(problem) => {
@@ -96,7 +106,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let left = planned.saturating_sub(cursor.moved + cursor.stayed_attempts());
         records.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         if !records.is_empty() {
-            if !session.time_left() {
+            if session.left().is_zero() {
                 return Err(Stop::OutOfTime);
             }
             let receipt = self.archive(session, records).await?;
@@ -104,7 +114,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 return Ok(PageEnd::TooOld);
             }
         }
-        Ok(PageEnd::Done)
+        Ok(end)
     }
 
     /// Archives a page, and notes in the state that it is about to be acted on.

@@ -6,7 +6,7 @@ use object_store::PutMode;
 use tracing::warn;
 
 use super::act::Act;
-use super::cursor::{Candidate, MOST_RESTARTS, Phase, ScanCursor};
+use super::cursor::{Candidate, MOST_RESTARTS, Phase, ScanCursor, Seen};
 use super::pace::IotOperation;
 use super::session::{Lack, Session, Stop};
 use super::slice::Worker;
@@ -112,6 +112,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         job: &JobId,
     ) -> Result<(), Stop> {
         let mut facts = None;
+        let costly = self.needs().any();
         loop {
             let page = match self.list_executions(session, job, cursor.token.as_deref()).await? {
                 Listed::Page(page) => page,
@@ -119,6 +120,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     cursor.restarts += 1;
                     cursor.token = None;
                     cursor.job = Tally::default();
+                    cursor.judged.clear();
                     continue;
                 }
                 Listed::NoSuchJob => {
@@ -130,12 +132,26 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     return Ok(());
                 }
             };
+            let mut unreadable = Vec::new();
             for row in page.items {
                 match row {
-                    Ok(row) => self.count(session, &mut cursor.job, &mut facts, job, &row).await?,
-                    Err(error) => cursor.job.unreadable(error.to_string()),
+                    Ok(row) if cursor.judged.iter().any(|seen| seen.is(&row)) => {}
+                    Ok(row) => {
+                        let counted = self.count(session, &mut cursor.job, &mut facts, job, &row).await;
+                        if let Err(stop) = counted {
+                            session.sweep.phase = Phase::Scanning(cursor.clone());
+                            return Err(stop);
+                        }
+                        if costly {
+                            cursor.judged.push(Seen::of(&row));
+                        }
+                    }
+                    Err(error) => unreadable.push(error.to_string()),
                 }
             }
+            // Behind the rest: they have no name by which they would be known again.
+            unreadable.into_iter().for_each(|problem| cursor.job.unreadable(problem));
+            cursor.judged.clear();
             cursor.token = page.next_token;
             if cursor.token.is_none() {
                 break;

@@ -210,9 +210,9 @@ impl<'a> Session<'a> {
         *self.sweep.throttled.entry(operation).or_default() += 1;
     }
 
-    /// Whether there is time for another call at all.
-    pub(super) fn time_left(&self) -> bool {
-        self.pacer.time_left()
+    /// How much time is left for calls.
+    pub(super) fn left(&self) -> Duration {
+        self.pacer.left()
     }
 
     /// Reads, paced: throttled as often as it takes, and a few times when AWS cannot answer.
