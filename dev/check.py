@@ -78,6 +78,11 @@ CHECKS: dict[str, Callable[[], None]] = {
         *("cargo", "clippy", "--locked", "--manifest-path", "proofs/Cargo.toml", "--target-dir", "target/proofs"),
         *("--all-targets", "--", "--deny", "warnings"),
     ),
+    "clippy-benches": run(
+        *("cargo", "clippy", "--locked", "--manifest-path", "benches/Cargo.toml", "--target-dir", "target/benches"),
+        *("--all-targets", "--", "--deny", "warnings"),
+    ),
+    "format-benches": run("cargo", "fmt", "--manifest-path", "benches/Cargo.toml", "--check"),
     "format-proofs": run("cargo", "fmt", "--manifest-path", "proofs/Cargo.toml", "--check"),
     "docs": run("cargo", "doc", "--locked", "--workspace", "--no-deps", RUSTDOCFLAGS="--deny warnings"),
 }
