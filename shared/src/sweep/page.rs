@@ -22,9 +22,6 @@ use crate::ports::{MutationError, ReadJobs, SliceQueue};
 /// How often a cancelled execution is looked at before its cancellation counts as not seen yet.
 const LOOKS: u32 = 3;
 
-/// How many candidates are decided on and acted on at a time, where deciding costs calls.
-const FEW: usize = 50;
-
 /// How often a mutation is sent whose answer is lost while the execution stays unchanged.
 const SENDINGS: u32 = 2;
 
@@ -45,39 +42,24 @@ pub(super) enum PageEnd {
 }
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
-    /// Archives a page's candidates and acts on them: no more than the job's plan has left. Where
-    /// each costs further calls to decide on, a few at a time, so that none grows too old.
+    /// Archives a page's candidates and acts on them: no more than the job's plan has left.
     pub(super) async fn apply_page(
-        &self,
-        session: &mut Session<'_>,
-        cursor: &mut ApplyCursor,
-        planned: u64,
-        (facts, mut due, since): (&JobFacts, Vec<Candidacy>, Instant),
-    ) -> Result<PageEnd, Stop> {
-        let at_once = if self.needs().any() { FEW } else { due.len() };
-        while !due.is_empty() {
-            let rest = due.split_off(at_once.min(due.len()));
-            if self.apply_some(session, cursor, planned, (facts, due, since)).await? == PageEnd::TooOld {
-                return Ok(PageEnd::TooOld);
-            }
-            due = rest;
-        }
-        Ok(PageEnd::Done)
-    }
-
-    async fn apply_some(
         &self,
         session: &mut Session<'_>,
         cursor: &mut ApplyCursor,
         planned: u64,
         (facts, due, since): (&JobFacts, Vec<Candidacy>, Instant),
     ) -> Result<PageEnd, Stop> {
-        let mut records = Vec::new();
+        let left = planned.saturating_sub(cursor.moved + cursor.stayed_attempts());
         let costly = self.needs().any();
         let enough = (since + BELIEVED / 2).min(Instant::now() + session.left() / 2);
         let met_before = cursor.met.len();
+        let mut records = Vec::new();
         let mut end = PageEnd::Done;
         for candidate in due {
+            if records.len() as u64 >= left {
+                break;
+            }
             // Reading facts takes its time, and acting on what they allow needs some too.
             let begun = !records.is_empty() || cursor.met.len() > met_before;
             if costly && begun && Instant::now() >= enough {
@@ -103,8 +85,6 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 }
             }
         }
-        let left = planned.saturating_sub(cursor.moved + cursor.stayed_attempts());
-        records.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         if !records.is_empty() {
             if session.left().is_zero() {
                 return Err(Stop::OutOfTime);
