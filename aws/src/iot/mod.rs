@@ -11,7 +11,7 @@ use aws_config::SdkConfig;
 use aws_sdk_iot::Client;
 use aws_sdk_iot::types::JobExecutionStatus;
 use shared::archive::Delete;
-use shared::execution::{Execution, ExecutionRow, Job, Status};
+use shared::execution::{Execution, ExecutionRow, Job, Status, UnreadableRow};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::ports::{
     Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
@@ -144,24 +144,10 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
 
     async fn job_tags(&self, job: &Job) -> Result<BTreeMap<String, String>, ReadError> {
         const OPERATION: &str = "ListTagsForResource";
-        let mut tags = BTreeMap::new();
-        let mut token = None;
-        loop {
-            let page = self
-                .client
-                .list_tags_for_resource()
-                .resource_arn(&job.arn)
-                .set_next_token(token)
-                .send()
-                .await
-                .map_err(|error| Fault::of(error).read(OPERATION))?;
-            let pairs = page.tags.unwrap_or_default();
-            tags.extend(pairs.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())));
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Ok(tags);
-            }
-        }
+        let pages = self.client.list_tags_for_resource().resource_arn(&job.arn).into_paginator();
+        let tags = pages.items().send().try_collect().await;
+        let tags: Vec<_> = tags.map_err(|error| Fault::of(error).read(OPERATION))?;
+        Ok(tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect())
     }
 
     async fn listed_execution(
@@ -171,57 +157,28 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
         number: ExecutionNumber,
     ) -> Result<ExecutionRow, ReadError> {
         const OPERATION: &str = "ListJobExecutionsForThing";
-        let mut token = None;
-        loop {
-            let page = self
-                .client
-                .list_job_executions_for_thing()
-                .thing_name(thing.as_str())
-                .job_id(job.as_str())
-                .max_results(PAGE)
-                .set_next_token(token)
-                .send()
-                .await
-                .map_err(|error| Fault::of(error).read(OPERATION))?;
-            let summaries = page.execution_summaries.unwrap_or_default().into_iter();
-            let summaries = summaries.filter_map(|listed| listed.job_execution_summary);
-            if let Some(found) = summaries.into_iter().find(|row| row.execution_number == Some(number.get()))
-            {
-                return convert::summary(found, thing.clone()).map_err(|error| unreadable(OPERATION, error));
-            }
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Err(ReadError::NotFound(format!(
-                    "execution {number} of `{job}` on `{thing}` is not listed"
-                )));
+        let listing = self.client.list_job_executions_for_thing();
+        let listing = listing.thing_name(thing.as_str()).job_id(job.as_str()).into_paginator();
+        let mut listed = listing.page_size(PAGE).items().send();
+        while let Some(found) = listed.next().await {
+            let found = found.map_err(|error| Fault::of(error).read(OPERATION))?;
+            let summary = found.job_execution_summary;
+            let summary = summary.filter(|summary| summary.execution_number == Some(number.get()));
+            if let Some(summary) = summary {
+                return convert::summary(summary, thing.clone())
+                    .map_err(|error| unreadable(OPERATION, error));
             }
         }
+        Err(ReadError::NotFound(format!("execution {number} of `{job}` on `{thing}` is not listed")))
     }
 
     async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {
         const OPERATION: &str = "ListThingGroupsForThing";
-        let mut groups = BTreeSet::new();
-        let mut token = None;
-        loop {
-            let page = self
-                .client
-                .list_thing_groups_for_thing()
-                .thing_name(thing.as_str())
-                .max_results(PAGE)
-                .set_next_token(token)
-                .send()
-                .await
-                .map_err(|error| Fault::of(error).read(OPERATION))?;
-            for group in page.thing_groups.unwrap_or_default() {
-                groups.insert(group.group_name.ok_or_else(|| {
-                    unreadable(OPERATION, shared::execution::UnreadableRow::Malformed("groupName"))
-                })?);
-            }
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Ok(groups);
-            }
-        }
+        let listing = self.client.list_thing_groups_for_thing().thing_name(thing.as_str()).into_paginator();
+        let groups = listing.page_size(PAGE).items().send().try_collect().await;
+        let groups: Vec<_> = groups.map_err(|error| Fault::of(error).read(OPERATION))?;
+        let nameless = || unreadable(OPERATION, UnreadableRow::Malformed("groupName"));
+        groups.into_iter().map(|group| group.group_name.ok_or_else(nameless)).collect()
     }
 
     async fn thing_attributes(&self, thing: &ThingName) -> Result<BTreeMap<String, String>, ReadError> {
@@ -270,6 +227,6 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
     }
 }
 
-fn unreadable(operation: &'static str, error: shared::execution::UnreadableRow) -> ReadError {
+fn unreadable(operation: &'static str, error: UnreadableRow) -> ReadError {
     ReadError::Unreadable { operation, problem: error.to_string() }
 }
