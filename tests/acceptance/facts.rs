@@ -56,10 +56,6 @@ fn stage() -> Stage {
     stage
 }
 
-fn permit(condition: &str) -> String {
-    format!("@id(\"asks\") @reason(\"r\") permit (principal, action, resource) when {{ {condition} }};\n")
-}
-
 async fn cancel(stage: &Stage, policies: &str) -> Answer {
     let function = CancelExecution {
         iot: stage.iot.clone(),
@@ -81,19 +77,21 @@ async fn delete(stage: &Stage, policies: &str) -> Answer {
     function.handle(delete_event(FORCE, &[("force", "true"), ("dryRun", "true")]), now()).await.into()
 }
 
-fn scoped(condition: &str) -> String {
-    // Sweeps have facts of their own; a policy on executions says so.
-    let scope = "permit (principal is Jobwarden::User, action in [Jobwarden::Action::\"CancelJobExecution\", \
-                 Jobwarden::Action::\"DeleteJobExecution\"], resource)";
-    permit(condition).replace("permit (principal, action, resource)", scope)
+/// A permit on executions under a condition. Sweeps have facts of their own.
+fn permit(condition: &str) -> String {
+    format!(
+        "@id(\"asks\") @reason(\"r\") permit (principal is Jobwarden::User, action in \
+         [Jobwarden::Action::\"CancelJobExecution\", Jobwarden::Action::\"DeleteJobExecution\"], resource) \
+         when {{ {condition} }};\n"
+    )
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_fact_is_there_for_who_asks_and_read_only_then() {
     for (condition, call) in ASKED {
         let stage = stage();
-        cancel(&stage, &scoped(condition)).await.is_ok();
-        delete(&stage, &scoped(condition)).await.is_ok();
+        cancel(&stage, &permit(condition)).await.is_ok();
+        delete(&stage, &permit(condition)).await.is_ok();
         for costly in COSTLY {
             let made = stage.script.count(costly);
             let asks =
@@ -102,7 +100,7 @@ async fn every_fact_is_there_for_who_asks_and_read_only_then() {
         }
         // And it is not there for nothing: the opposite is refused.
         let opposite = format!("!({condition})");
-        cancel(&stage, &scoped(&opposite)).await.is(403, "AccessDeniedException");
+        cancel(&stage, &permit(&opposite)).await.is(403, "AccessDeniedException");
     }
 }
 
@@ -111,11 +109,11 @@ async fn a_fact_that_is_asked_for_and_cannot_be_read_refuses() {
     for (condition, call) in ASKED.into_iter().filter(|(_, call)| !call.is_empty()) {
         let stage = stage();
         stage.script.fault(call, 1, Fault::LostBefore);
-        let answer = cancel(&stage, &scoped(condition)).await;
+        let answer = cancel(&stage, &permit(condition)).await;
         answer.is(503, "ServiceUnavailableException");
         assert!(answer.message().contains("nothing was done"), "{answer:?}");
         stage.script.fault(call, 1, Fault::RoleRefused);
-        let answer = cancel(&stage, &scoped(condition)).await;
+        let answer = cancel(&stage, &permit(condition)).await;
         assert!(answer.message().contains(&format!("role may not {call}")), "{answer:?}");
     }
 }
@@ -132,7 +130,7 @@ async fn nothing_is_read_for_a_policy_that_cannot_matter() {
     ] {
         let policies = format!(
             "{}@id(\"other\") @reason(\"r\") forbid ({scope}) when {{ resource.thingGroups.contains(\"x\") }};",
-            scoped("true")
+            permit("true")
         );
         cancel(&stage, &policies).await.is_ok();
     }
@@ -145,7 +143,7 @@ async fn facts_of_two_executions_are_not_mixed() {
     let stage = stage();
     let device = stage.iot.device("fw", "pump");
     stage.script.before("ListJobExecutionsForThing", 1, move || device.replace(Status::InProgress));
-    let answer = cancel(&stage, &scoped("resource.retryAttempt == 0")).await;
+    let answer = cancel(&stage, &permit("resource.retryAttempt == 0")).await;
     answer.is(409, "InvalidStateTransitionException");
     assert!(answer.message().contains("replaced while it was read"), "{answer:?}");
 }
@@ -170,7 +168,7 @@ async fn an_answer_explains_itself_and_keeps_what_people_wrote_to_itself() {
     assert_eq!(answer.body["decision"]["facts"], json!({}));
 
     // The values of details, tags and attributes of things are nobody's business.
-    let policies = scoped(
+    let policies = permit(
         "resource.statusDetails.contains(\"step=flashing\") && resource.versionNumber == 7 && resource.thingAttributes.contains(\"site=berlin\")",
     );
     let answer = cancel(&self::stage(), &policies).await;

@@ -927,12 +927,17 @@ async fn a_hold_works_within_a_minute_on_the_second_page_too() {
     assert_eq!(outcomes(&report), 200, "{report}");
 }
 
-/// A listing tells no details, so a policy that asks for them costs a description of each that is due.
-#[tokio::test(start_paused = true)]
-async fn facts_that_a_listing_does_not_tell_are_read_where_a_policy_asks_for_them() {
+/// The shipped policies and one that no listing tells enough for: what has the detail `keep` stays.
+fn asking_for_details() -> AccessPolicy {
     let asks = "@id(\"kept\") @reason(\"r\") forbid (principal is Jobwarden::Sweeper, action, resource) \
                 when { resource.statusDetails.contains(\"keep=yes\") };";
     let policies = format!("{}{asks}", include_str!("../../policies/access.cedar"));
+    AccessPolicy::parse("p.cedar", &policies).unwrap()
+}
+
+/// A listing tells no details, so a policy that asks for them costs a description of each that is due.
+#[tokio::test(start_paused = true)]
+async fn facts_that_a_listing_does_not_tell_are_read_where_a_policy_asks_for_them() {
     let swept = async |hidden: &'static str, from: &'static str| {
         let stage = staged();
         stage.iot.change("fw-1", "due-3", |execution| {
@@ -941,7 +946,7 @@ async fn facts_that_a_listing_does_not_tell_are_read_where_a_policy_asks_for_the
         let script = stage.script.clone();
         let hide = move || script.always("DescribeJobExecution", hidden, Fault::InvalidToken);
         stage.script.before(from, 1, hide);
-        let access = AccessPolicy::parse("p.cedar", &policies).unwrap();
+        let access = asking_for_details();
         let sweeps = Sweeps { access, ..Sweeps::new(&stage) };
         let id = sweeps.started(Operation::DeleteExpired, "a").await;
         sweeps.deliver_all().await;
@@ -966,9 +971,6 @@ async fn facts_that_a_listing_does_not_tell_are_read_where_a_policy_asks_for_the
 /// A page's descriptions take longer than the page is believed, and longer than a slice.
 #[tokio::test(start_paused = true)]
 async fn costly_facts_of_a_long_page_are_read_over_several_slices() {
-    let asks = "@id(\"kept\") @reason(\"r\") forbid (principal is Jobwarden::Sweeper, action, resource) \
-                when { resource.statusDetails.contains(\"keep=yes\") };";
-    let policies = format!("{}{asks}", include_str!("../../policies/access.cedar"));
     for seconds in [900, 40] {
         let stage = Stage::new();
         stage.iot.job("big", days_ago(200), JobSetup::default());
@@ -978,7 +980,7 @@ async fn costly_facts_of_a_long_page_are_read_over_several_slices() {
         stage.iot.change("big", "t7", |execution| {
             execution.details.insert("keep".to_owned(), "yes".to_owned());
         });
-        let access = AccessPolicy::parse("p.cedar", &policies).unwrap();
+        let access = asking_for_details();
         let sweeps = Sweeps { access, rate: "1", seconds, ..Sweeps::new(&stage) };
         let id = sweeps.started(Operation::DeleteExpired, "a").await;
         sweeps.deliver_all().await;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -15,6 +15,7 @@ use crate::execution::{Execution, ExecutionRow, Job, JobFacts, Status};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use crate::operation::Operation;
 use crate::ports::Force;
+use crate::retention::fixed_length;
 use crate::source_text::{Problem, Problems, line_of};
 
 /// What came of the cases of one file.
@@ -241,23 +242,19 @@ impl Case {
 
     fn terms(&self) -> Result<Vec<Terms>, String> {
         let nows = self.now.as_ref().map_or_else(|| vec![NOW.to_owned()], OneOrMany::values);
-        let mut all = Vec::new();
-        for now in nows {
-            let now: Timestamp = now.parse().map_err(|error| format!("now: `{now}` is no time: {error}"))?;
-            for force in self.force.values() {
-                for pinned in self.has_expected_version.values() {
-                    for dry_run in self.dry_run.values() {
-                        for archived in self.archived.values() {
-                            for past_retention in self.past_retention.values() {
-                                let force = if force { Force::EvenInProgress } else { Force::Never };
-                                all.push(Terms { force, pinned, dry_run, archived, past_retention, now });
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        Ok(all)
+        let at = |now: String| {
+            let now = now.parse().map_err(|error| format!("now: `{now}` is no time: {error}"))?;
+            let force = Force::Never;
+            Ok(Terms { force, pinned: false, dry_run: false, archived: false, past_retention: false, now })
+        };
+        let terms = nows.into_iter().map(at).collect::<Result<_, String>>()?;
+        let terms = spread(terms, &self.force, |terms, force| {
+            terms.force = if force { Force::EvenInProgress } else { Force::Never };
+        });
+        let terms = spread(terms, &self.has_expected_version, |terms, pinned| terms.pinned = pinned);
+        let terms = spread(terms, &self.dry_run, |terms, dry_run| terms.dry_run = dry_run);
+        let terms = spread(terms, &self.archived, |terms, archived| terms.archived = archived);
+        Ok(spread(terms, &self.past_retention, |terms, past| terms.past_retention = past))
     }
 
     fn wishes(&self, action: Action, terms: &Terms) -> Result<Vec<Wish>, String> {
@@ -295,6 +292,19 @@ impl Case {
             format!("expected {}{wanted}, but it is {}{}", self.decision.code(), decision.code(), by(&told))
         })
     }
+}
+
+/// Each of these with each of the values.
+fn spread(terms: Vec<Terms>, values: &OneOrMany<bool>, set: impl Fn(&mut Terms, bool)) -> Vec<Terms> {
+    let mut all = Vec::new();
+    for terms in terms {
+        for value in values.values() {
+            let mut terms = terms;
+            set(&mut terms, value);
+            all.push(terms);
+        }
+    }
+    all
 }
 
 /// The time of cases that name none.
@@ -356,11 +366,7 @@ impl ExecutionOf {
 }
 
 fn age(text: &str) -> Result<SignedDuration, String> {
-    let span: Option<Span> = text.parse().ok();
-    let fixed = span.filter(|span| span.get_years() == 0 && span.get_months() == 0);
-    fixed
-        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
-        .ok_or_else(|| format!("`{text}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
+    fixed_length(text).map_err(|_| format!("`{text}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
 }
 
 impl Situation {

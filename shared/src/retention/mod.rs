@@ -5,6 +5,7 @@ mod parse;
 mod pattern;
 
 pub use judge::{Due, KeepReason, Verdict};
+pub(crate) use parse::fixed_length;
 pub use pattern::Pattern;
 
 use std::collections::BTreeMap;

@@ -267,13 +267,30 @@ impl Reader<'_> {
     }
 }
 
+/// Why a text is no length of time that is always the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LengthError {
+    /// It is no length of time.
+    NoLength,
+    /// Months and years differ.
+    NotFixed,
+}
+
+/// Reads a length of time, such as `1d 12h`, whose days have 24 hours.
+pub(crate) fn fixed_length(input: &str) -> Result<SignedDuration, LengthError> {
+    let span: Span = input.parse().map_err(|_| LengthError::NoLength)?;
+    if span.get_years() != 0 || span.get_months() != 0 {
+        return Err(LengthError::NotFixed);
+    }
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| LengthError::NoLength)
+}
+
 fn duration(input: &str) -> Result<SignedDuration, String> {
     let usage = "write days and hours, such as \"90d\" or \"1d 12h\", or \"never\"";
-    let span: Span = input.parse().map_err(|_| usage.to_owned())?;
-    if span.get_years() != 0 || span.get_months() != 0 {
-        return Err(format!("months and years have no fixed length; {usage}"));
-    }
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| usage.to_owned())?;
+    let duration = fixed_length(input).map_err(|problem| match problem {
+        LengthError::NoLength => usage.to_owned(),
+        LengthError::NotFixed => format!("months and years have no fixed length; {usage}"),
+    })?;
     if duration < FLOOR {
         return Err("the least is one hour (1h)".to_owned());
     }
