@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{ExecutionAction, Principal, SweepAction};
-use crate::execution::{Execution, ExecutionRow, JobFacts};
+use crate::execution::{Execution, ExecutionRow, JobFacts, Status};
 use crate::ids::JobId;
 use crate::operation::Operation;
 use crate::ports::Force;
@@ -77,25 +77,59 @@ fn text(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
 }
 
-fn datetime(at: Timestamp) -> RestrictedExpression {
-    RestrictedExpression::new_datetime(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
-}
-
-fn duration(length: SignedDuration) -> RestrictedExpression {
-    let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-    RestrictedExpression::new_duration(format!("{millis}ms"))
-}
-
-fn texts(values: impl IntoIterator<Item = String>) -> RestrictedExpression {
-    RestrictedExpression::new_set(values.into_iter().map(RestrictedExpression::new_string))
-}
-
-fn pairs(map: &BTreeMap<String, String>) -> RestrictedExpression {
-    texts(map.iter().map(|(key, value)| format!("{key}={value}")))
-}
-
 fn member(kind: &str, id: &str) -> Result<RestrictedExpression, FactsError> {
     Ok(RestrictedExpression::new_entity_uid(uid(kind, id)?))
+}
+
+/// The value of a fact: for Cedar, and in words for people.
+#[derive(Debug)]
+enum Fact<'a> {
+    Text(&'a str),
+    Long(i64),
+    Bool(bool),
+    Status(Status),
+    Time(Timestamp),
+    Age(SignedDuration),
+    /// What operators and devices wrote by hand: it may be nobody's business.
+    Written(Vec<String>),
+}
+
+impl Fact<'_> {
+    fn pairs(map: &BTreeMap<String, String>) -> Self {
+        Self::Written(map.iter().map(|(key, value)| format!("{key}={value}")).collect())
+    }
+
+    fn expression(self) -> Result<RestrictedExpression, FactsError> {
+        Ok(match self {
+            Self::Text(value) => text(value),
+            Self::Long(value) => RestrictedExpression::new_long(value),
+            Self::Bool(value) => RestrictedExpression::new_bool(value),
+            Self::Status(status) => member("Status", status.as_str())?,
+            Self::Time(at) => {
+                RestrictedExpression::new_datetime(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+            }
+            Self::Age(length) => {
+                let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+                RestrictedExpression::new_duration(format!("{millis}ms"))
+            }
+            Self::Written(values) => {
+                RestrictedExpression::new_set(values.into_iter().map(RestrictedExpression::new_string))
+            }
+        })
+    }
+
+    /// It in words, where it may be told and says something: no text is empty, nothing endless.
+    fn told(self) -> Option<Value> {
+        match self {
+            Self::Text("") | Self::Long(i64::MAX) | Self::Written(_) => None,
+            Self::Text(value) => Some(json!(value)),
+            Self::Long(value) => Some(json!(value)),
+            Self::Bool(value) => Some(json!(value)),
+            Self::Status(status) => Some(json!(status)),
+            Self::Time(at) => Some(json!(at)),
+            Self::Age(length) => Some(json!(length.as_secs())),
+        }
+    }
 }
 
 impl Principal {
@@ -137,97 +171,77 @@ impl ExecutionFacts<'_> {
         uid("JobExecution", &format!("{job_id}/{}/{}", row.thing_name, row.execution_number))
     }
 
-    pub(super) fn entity(&self, now: Timestamp) -> Result<Entity, FactsError> {
+    fn facts(&self, now: Timestamp) -> Vec<(&'static str, Fact<'_>)> {
         let Self { job_id, row, job, asked } = self;
-        let age = |since: Timestamp| duration(now.duration_since(since));
-        let mut attributes = vec![
-            ("jobId", text(job_id.as_str())),
-            ("thingName", text(row.thing_name.as_str())),
-            ("executionNumber", RestrictedExpression::new_long(row.execution_number.get())),
-            ("status", member("Status", row.status.as_str())?),
-            ("queuedAt", datetime(row.queued_at)),
+        let job = &job.job;
+        let age = |since: Timestamp| Fact::Age(now.duration_since(since));
+        let mut facts = vec![
+            ("jobId", Fact::Text(job_id.as_str())),
+            ("thingName", Fact::Text(row.thing_name.as_str())),
+            ("executionNumber", Fact::Long(row.execution_number.get())),
+            ("status", Fact::Status(row.status)),
+            ("queuedAt", Fact::Time(row.queued_at)),
             ("queuedAge", age(row.queued_at)),
-            ("lastUpdatedAt", datetime(row.last_updated_at)),
+            ("lastUpdatedAt", Fact::Time(row.last_updated_at)),
             ("lastUpdatedAge", age(row.last_updated_at)),
-            ("jobNamespaced", RestrictedExpression::new_bool(job.job.namespace_id.is_some())),
-            ("jobNamespaceId", text(job.job.namespace_id.as_ref().map_or("", |id| id.as_str()))),
-            ("jobRetries", RestrictedExpression::new_bool(job.job.retries)),
-            ("jobContinuous", RestrictedExpression::new_bool(job.job.continuous)),
+            ("jobNamespaced", Fact::Bool(job.namespace_id.is_some())),
+            ("jobNamespaceId", Fact::Text(job.namespace_id.as_ref().map_or("", |id| id.as_str()))),
+            ("jobRetries", Fact::Bool(job.retries)),
+            ("jobContinuous", Fact::Bool(job.continuous)),
         ];
         if let Some(started_at) = row.started_at {
-            attributes.extend([("startedAt", datetime(started_at)), ("startedAge", age(started_at))]);
+            facts.extend([("startedAt", Fact::Time(started_at)), ("startedAge", age(started_at))]);
         }
         if let Some(description) = &asked.description {
             let left = description.approximate_seconds_before_timed_out.unwrap_or(i64::MAX);
-            attributes.extend([
-                ("versionNumber", RestrictedExpression::new_long(description.version_number.get())),
-                ("statusDetails", pairs(&description.status_details)),
-                ("approximateSecondsBeforeTimedOut", RestrictedExpression::new_long(left)),
+            facts.extend([
+                ("versionNumber", Fact::Long(description.version_number.get())),
+                ("statusDetails", Fact::pairs(&description.status_details)),
+                ("approximateSecondsBeforeTimedOut", Fact::Long(left)),
             ]);
         }
         if let Some(retry_attempt) = asked.retry_attempt.or(row.retry_attempt) {
-            attributes.push(("retryAttempt", RestrictedExpression::new_long(retry_attempt)));
+            facts.push(("retryAttempt", Fact::Long(retry_attempt)));
         }
         if let Some(groups) = &asked.thing_groups {
-            attributes.push(("thingGroups", texts(groups.iter().cloned())));
+            facts.push(("thingGroups", Fact::Written(groups.iter().cloned().collect())));
         }
         if let Some(found) = &asked.thing_attributes {
-            attributes.push(("thingAttributes", pairs(found)));
+            facts.push(("thingAttributes", Fact::pairs(found)));
         }
-        let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
-        let tags = job.tags.iter().map(|(key, value)| (key.clone(), text(value)));
+        facts
+    }
+
+    pub(super) fn entity(&self, now: Timestamp) -> Result<Entity, FactsError> {
+        let facts = self.facts(now).into_iter();
+        let attributes = facts.map(|(name, fact)| Ok((name.to_owned(), fact.expression()?)));
+        let attributes: Vec<_> = attributes.collect::<Result<_, FactsError>>()?;
+        let tags = self.job.tags.iter().map(|(key, value)| (key.clone(), text(value)));
         Entity::new_with_tags(self.uid()?, attributes, [], tags).map_err(FactsError::new)
     }
 
-    /// The facts of these names, in words for people. What operators and devices wrote by hand
-    /// (tags, details, attributes) is left out: it may be nobody's business.
+    /// The facts of these names that may be told.
     pub(super) fn told(&self, terms: &Terms, names: &BTreeSet<&str>) -> BTreeMap<&'static str, Value> {
-        let Self { job_id, row, job, asked } = self;
-        let age = |since: Timestamp| json!(terms.now.duration_since(since).as_secs());
-        let mut facts = vec![
-            ("jobId", json!(job_id)),
-            ("thingName", json!(row.thing_name)),
-            ("executionNumber", json!(row.execution_number)),
-            ("status", json!(row.status)),
-            ("queuedAt", json!(row.queued_at)),
-            ("queuedAge", age(row.queued_at)),
-            ("startedAt", json!(row.started_at)),
-            ("startedAge", row.started_at.map_or(Value::Null, age)),
-            ("lastUpdatedAt", json!(row.last_updated_at)),
-            ("lastUpdatedAge", age(row.last_updated_at)),
-            ("jobNamespaced", json!(job.job.namespace_id.is_some())),
-            ("jobNamespaceId", json!(job.job.namespace_id)),
-            ("jobRetries", json!(job.job.retries)),
-            ("jobContinuous", json!(job.job.continuous)),
-            ("force", json!(terms.force == Force::EvenInProgress)),
-            ("hasExpectedVersion", json!(terms.pinned)),
-            ("dryRun", json!(terms.dry_run)),
-            ("archived", json!(terms.archived)),
-            ("pastRetention", json!(terms.past_retention)),
-            ("now", json!(terms.now)),
-        ];
-        if let Some(description) = &asked.description {
-            let left = description.approximate_seconds_before_timed_out;
-            facts.push(("versionNumber", json!(description.version_number)));
-            facts.push(("approximateSecondsBeforeTimedOut", json!(left)));
-        }
-        facts.push(("retryAttempt", json!(asked.retry_attempt.or(row.retry_attempt))));
-        facts.into_iter().filter(|(name, value)| names.contains(name) && !value.is_null()).collect()
+        let facts = self.facts(terms.now).into_iter().chain(terms.facts());
+        let named = facts.filter(|(name, _)| names.contains(name));
+        named.filter_map(|(name, fact)| Some((name, fact.told()?))).collect()
     }
 }
 
 impl Terms {
+    fn facts(&self) -> [(&'static str, Fact<'static>); 6] {
+        [
+            ("force", Fact::Bool(self.force == Force::EvenInProgress)),
+            ("hasExpectedVersion", Fact::Bool(self.pinned)),
+            ("dryRun", Fact::Bool(self.dry_run)),
+            ("archived", Fact::Bool(self.archived)),
+            ("pastRetention", Fact::Bool(self.past_retention)),
+            ("now", Fact::Time(self.now)),
+        ]
+    }
+
     pub(super) fn context(&self, principal: &Principal) -> Result<Context, FactsError> {
-        let pairs = [
-            ("force", RestrictedExpression::new_bool(self.force == Force::EvenInProgress)),
-            ("hasExpectedVersion", RestrictedExpression::new_bool(self.pinned)),
-            ("dryRun", RestrictedExpression::new_bool(self.dry_run)),
-            ("source", member("Source", principal.source())?),
-            ("archived", RestrictedExpression::new_bool(self.archived)),
-            ("pastRetention", RestrictedExpression::new_bool(self.past_retention)),
-            ("now", datetime(self.now)),
-        ];
-        context(pairs)
+        context(self.facts(), Some(("source", member("Source", principal.source())?)))
     }
 }
 
@@ -244,12 +258,15 @@ impl SweepAction {
 
     pub(super) fn context(self, now: Timestamp) -> Result<Context, FactsError> {
         match self {
-            Self::Start { dry_run, releases_plan } => context([
-                ("dryRun", RestrictedExpression::new_bool(dry_run)),
-                ("releasesPlan", RestrictedExpression::new_bool(releases_plan)),
-                ("now", datetime(now)),
-            ]),
-            Self::Read => context([("now", datetime(now))]),
+            Self::Start { dry_run, releases_plan } => {
+                let facts = [
+                    ("dryRun", Fact::Bool(dry_run)),
+                    ("releasesPlan", Fact::Bool(releases_plan)),
+                    ("now", Fact::Time(now)),
+                ];
+                context(facts, None)
+            }
+            Self::Read => context([("now", Fact::Time(now))], None),
         }
     }
 }
@@ -258,8 +275,13 @@ pub(super) fn sweep_uid(operation: Operation) -> Result<EntityUid, FactsError> {
     uid("Sweep", operation.as_str())
 }
 
-fn context<const N: usize>(pairs: [(&str, RestrictedExpression); N]) -> Result<Context, FactsError> {
-    let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value));
+fn context<const N: usize>(
+    facts: [(&str, Fact<'_>); N],
+    besides: Option<(&str, RestrictedExpression)>,
+) -> Result<Context, FactsError> {
+    let facts = facts.into_iter().map(|(name, fact)| Ok((name, fact.expression()?)));
+    let pairs = facts.chain(besides.map(Ok)).map(|pair| pair.map(|(name, value)| (name.to_owned(), value)));
+    let pairs: Vec<_> = pairs.collect::<Result<_, FactsError>>()?;
     Context::from_pairs(pairs).map_err(FactsError::new)
 }
 
@@ -269,7 +291,7 @@ mod tests {
 
     use super::*;
     use crate::access::User;
-    use crate::execution::{Job, Status};
+    use crate::execution::Job;
     use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 
     /// At run time entities are not checked against the schema, so that what was not read can be

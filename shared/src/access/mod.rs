@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use facts::{AskedFacts, ExecutionFacts, Terms};
 pub use needs::Needs;
@@ -124,10 +125,27 @@ impl Decision {
             Self::Deny(Refusal::NoPermit | Refusal::EvaluationError(_)) => &[],
         }
     }
+}
 
+/// What the access policy says, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// `allow`, or the refusal's code.
+    pub outcome: &'static str,
+    /// The policies that decided: those that permit, or those that forbid.
+    pub policies: Vec<DecidingPolicy>,
+    /// What tells the policy set.
+    pub policy_digest: String,
+    /// The facts that those policies name. Tags, details and attributes of things are left out:
+    /// what people and devices wrote may be nobody's business.
+    pub facts: BTreeMap<&'static str, Value>,
+}
+
+impl Explanation {
     /// The ids of the policies that decided, separated by commas.
     pub fn policy_ids(&self) -> String {
-        self.policies().iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>().join(",")
+        self.policies.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>().join(",")
     }
 }
 

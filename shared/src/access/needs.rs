@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::{ExecutionAction, Principal};
 
+const USER: &str = "User";
+const SWEEPER: &str = "Sweeper";
+
 /// The facts that cost a call where they are not at hand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -47,10 +50,15 @@ impl Needs {
 }
 
 /// What of a policy matters for reading facts and telling them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Outline {
-    principal: PrincipalConstraint,
-    action: ActionConstraint,
+    /// Whether it may concern users, and sweepers.
+    users: bool,
+    sweepers: bool,
+    /// Whether it may concern cancelling, and deleting.
+    cancels: bool,
+    deletes: bool,
+    needs: Needs,
     /// The attributes it names, of whatever.
     pub(super) attributes: BTreeSet<String>,
 }
@@ -61,31 +69,43 @@ impl Outline {
         let mut attributes = BTreeSet::new();
         collect(json, &mut attributes);
         let (principal, action) = (policy.principal_constraint(), policy.action_constraint());
-        Self { principal, action, attributes }
+        let concerns = |name: &str| match &principal {
+            PrincipalConstraint::Any => true,
+            PrincipalConstraint::Is(of) => of.basename() == name,
+            // Nobody but a user is in a group.
+            PrincipalConstraint::IsIn(of, _) => of.basename() == name && name == USER,
+            PrincipalConstraint::In(uid) => name == USER || uid.type_name().basename() == name,
+            PrincipalConstraint::Eq(uid) => uid.type_name().basename() == name,
+        };
+        let allows = |wanted: ExecutionAction| {
+            let is = |uid: &EntityUid| uid.id().unescaped() == wanted.as_str();
+            match &action {
+                ActionConstraint::Any => true,
+                ActionConstraint::In(uids) => uids.iter().any(is),
+                ActionConstraint::Eq(uid) => is(uid),
+            }
+        };
+        Self {
+            users: concerns(USER),
+            sweepers: concerns(SWEEPER),
+            cancels: allows(ExecutionAction::Cancel),
+            deletes: allows(ExecutionAction::Delete),
+            needs: Needs::of(&attributes),
+            attributes,
+        }
     }
 
     /// Whether it may concern such a principal doing this.
     fn concerns(&self, principal: &Principal, action: ExecutionAction) -> bool {
-        let of_type = |name: &str| match principal {
-            Principal::User(_) => name == "Jobwarden::User",
-            Principal::Sweeper(_) => name == "Jobwarden::Sweeper",
+        let principal_fits = match principal {
+            Principal::User(_) => self.users,
+            Principal::Sweeper(_) => self.sweepers,
         };
-        // Nobody but a user is in a group.
-        let in_group = matches!(principal, Principal::User(_));
-        let principal_fits = match &self.principal {
-            PrincipalConstraint::Any => true,
-            PrincipalConstraint::Is(name) => of_type(&name.to_string()),
-            PrincipalConstraint::IsIn(name, _) => of_type(&name.to_string()) && in_group,
-            PrincipalConstraint::In(uid) => in_group || of_type(&uid.type_name().to_string()),
-            PrincipalConstraint::Eq(uid) => of_type(&uid.type_name().to_string()),
+        let action_fits = match action {
+            ExecutionAction::Cancel => self.cancels,
+            ExecutionAction::Delete => self.deletes,
         };
-        let named = |uid: &EntityUid| uid.id().unescaped() == action.as_str();
-        principal_fits
-            && match &self.action {
-                ActionConstraint::Any => true,
-                ActionConstraint::In(uids) => uids.iter().any(named),
-                ActionConstraint::Eq(uid) => named(uid),
-            }
+        principal_fits && action_fits
     }
 }
 
@@ -96,7 +116,7 @@ pub(super) fn needs<'a>(
     action: ExecutionAction,
 ) -> Needs {
     let concerned = outlines.filter(|outline| outline.concerns(principal, action));
-    concerned.map(|outline| Needs::of(&outline.attributes)).fold(Needs::default(), Needs::or)
+    concerned.map(|outline| outline.needs).fold(Needs::default(), Needs::or)
 }
 
 /// Every name that stands behind a dot or a `has`. Cedar's JSON form keeps them under `attr`.

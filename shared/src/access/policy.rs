@@ -8,11 +8,10 @@ use cedar_policy::{
 };
 use jiff::Timestamp;
 use miette::Diagnostic;
-use serde_json::Value;
 
 use super::facts::{ExecutionFacts, FactsError, Terms, sweep_uid};
 use super::needs::{Needs, Outline, needs};
-use super::{DecidingPolicy, Decision, ExecutionAction, Principal, Refusal, SweepAction};
+use super::{DecidingPolicy, Decision, ExecutionAction, Explanation, Principal, Refusal, SweepAction};
 use crate::digest;
 use crate::operation::Operation;
 use crate::source_text::{Problem, Problems, line_of};
@@ -74,20 +73,17 @@ impl AccessPolicy {
         needs(self.named.values().map(|named| &named.outline), principal, action)
     }
 
-    /// The facts that the policies which made a decision name, in words for people. What was
-    /// written by hand (tags, details, attributes of things) is left out.
-    pub fn facts_used(
-        &self,
-        decision: &Decision,
-        facts: &ExecutionFacts<'_>,
-        terms: &Terms,
-    ) -> BTreeMap<&'static str, Value> {
-        let outlines = decision.policies().iter().filter_map(|policy| {
-            let named = self.named.get(&PolicyId::new(&policy.id))?;
-            Some(&named.outline)
-        });
-        let names = outlines.flat_map(|outline| &outline.attributes).map(String::as_str).collect();
-        facts.told(terms, &names)
+    /// A decision of this set's, in parts; on an execution with the facts that it was made on.
+    pub fn explain(&self, decision: &Decision, on: Option<(&ExecutionFacts<'_>, &Terms)>) -> Explanation {
+        let deciding = decision.policies().iter();
+        let named = deciding.filter_map(|policy| self.named.get(&PolicyId::new(&policy.id)));
+        let names = named.flat_map(|named| &named.outline.attributes).map(String::as_str).collect();
+        Explanation {
+            outcome: decision.code(),
+            policies: decision.policies().to_vec(),
+            policy_digest: self.digest.clone(),
+            facts: on.map(|(facts, terms)| facts.told(terms, &names)).unwrap_or_default(),
+        }
     }
 
     /// Whether `principal` may do `action` to an execution.

@@ -1,6 +1,7 @@
 //! Errors as AWS IoT words them: one exhaustive map from ours to the wire.
 
-use crate::guard::{Explanation, GuardError};
+use crate::access::Explanation;
+use crate::guard::GuardError;
 use crate::ids::{Violation, quoted};
 use crate::ports::Cause;
 

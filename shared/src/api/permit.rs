@@ -1,12 +1,10 @@
 //! Whether a caller may do something with sweeps.
 
-use std::collections::BTreeMap;
-
 use tracing::info;
 
 use super::{ApiError, ErrorCode};
 use crate::access::{AccessPolicy, Decision, SweepAction};
-use crate::guard::{Caller, Explanation};
+use crate::guard::Caller;
 use crate::operation::Operation;
 
 /// Asks the access policy, and writes the audit trail's line.
@@ -20,27 +18,22 @@ pub fn permit_sweep(
     operation: Operation,
 ) -> Result<(), ApiError> {
     let decision = access.decide_sweep(caller.principal, action, operation, caller.now);
+    let explanation = access.explain(&decision, None);
     info!(
         event = "decision",
-        outcome = decision.code(),
-        policies = decision.policy_ids(),
-        policy_digest = access.digest(),
+        outcome = explanation.outcome,
+        policies = explanation.policy_ids(),
+        policy_digest = explanation.policy_digest,
         principal = %caller.principal,
         request_id = caller.request_id,
         action = action.as_str(),
         %operation,
     );
-    let policies = decision.policies().to_vec();
     match decision {
         Decision::Allow(_) => Ok(()),
         Decision::Deny(refusal) => {
-            let decision = Some(Box::new(Explanation {
-                outcome: refusal.code(),
-                policies,
-                policy_digest: access.digest().to_owned(),
-                facts: BTreeMap::new(),
-            }));
             let message = format!("{}: {refusal}", action.as_str());
+            let decision = Some(Box::new(explanation));
             Err(ApiError { decision, ..ApiError::new(ErrorCode::AccessDenied, message) })
         }
     }

@@ -3,8 +3,8 @@
 use object_store::ObjectStore;
 
 use super::settle::{DeleteEffect, after_unknown_delete};
-use super::{Answer, Caller, Explanation, Facts, Guard, GuardError, TRIES};
-use crate::access::{ExecutionAction, Terms};
+use super::{Answer, Caller, Facts, Guard, GuardError, TRIES};
+use crate::access::{ExecutionAction, Explanation, Terms};
 use crate::archive::{self, Content, Record};
 use crate::digest;
 use crate::execution::{Execution, Job, JobFacts, Status};
@@ -66,10 +66,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
             if *dry_run {
                 return Ok(answer(request, decision, "wouldDelete", execution, None));
             }
-            let key = if !active {
-                let ended = execution.clone();
-                self.archive_and_delete(bucket, caller, request, &decision, job, ended).await?
-            } else {
+            let key = if active {
                 let ended = match self.cancel_first((&execution, &job.job), *force).await {
                     Ok(ended) => ended,
                     Err(GuardError::VersionConflict(_)) => continue,
@@ -77,6 +74,9 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
                 };
                 let deleted = self.archive_and_delete(bucket, caller, request, &decision, job, ended).await;
                 deleted.map_err(GuardError::after_cancel)?
+            } else {
+                let ended = execution.clone();
+                self.archive_and_delete(bucket, caller, request, &decision, job, ended).await?
             };
             return Ok(answer(request, decision, "deleted", execution, Some(key)));
         }

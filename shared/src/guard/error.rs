@@ -1,7 +1,6 @@
 //! Why a guarded operation did not happen.
 
-use super::Explanation;
-use crate::access::{ExecutionAction, Refusal};
+use crate::access::{ExecutionAction, Explanation, Refusal};
 use crate::archive::ArchiveError;
 use crate::ports::{Cause, MutationError, ReadError};
 

@@ -13,16 +13,12 @@ pub use error::GuardError;
 pub use jobs::JobCache;
 pub(crate) use settle::{Look, look};
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 use tracing::info;
 
 use crate::access::{
-    AccessPolicy, AskedFacts, DecidingPolicy, Decision, ExecutionAction, ExecutionFacts, Needs, Principal,
-    Terms,
+    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Explanation, Needs, Principal, Terms,
 };
 use crate::execution::{Execution, JobFacts};
 use crate::ids::{ExecutionNumber, JobId, ThingName};
@@ -70,21 +66,6 @@ pub struct Answer {
     /// Where its record lies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
-}
-
-/// What the access policy says, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Explanation {
-    /// `allow`, or the refusal's code.
-    pub outcome: &'static str,
-    /// The policies that decided: those that permit, or those that forbid.
-    pub policies: Vec<DecidingPolicy>,
-    /// What tells the policy set.
-    pub policy_digest: String,
-    /// The facts that those policies name. Tags, details and attributes of things are left out:
-    /// what people and devices wrote may be nobody's business.
-    pub facts: BTreeMap<&'static str, Value>,
 }
 
 /// Reads what is wanted, and nothing otherwise.
@@ -142,12 +123,7 @@ impl<I: ReadJobs> Guard<'_, I> {
     ) -> Result<Explanation, GuardError> {
         let facts = ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job, asked };
         let decision = self.access.decide(caller.principal, action, &facts, &terms);
-        let explanation = Explanation {
-            outcome: decision.code(),
-            policies: decision.policies().to_vec(),
-            policy_digest: self.access.digest().to_owned(),
-            facts: self.access.facts_used(&decision, &facts, &terms),
-        };
+        let explanation = self.access.explain(&decision, Some((&facts, &terms)));
         audit(caller, action, (execution, job), &terms, &explanation);
         match decision {
             Decision::Allow(_) => Ok(explanation),
@@ -164,11 +140,10 @@ fn audit(
     terms: &Terms,
     explanation: &Explanation,
 ) {
-    let policies: Vec<_> = explanation.policies.iter().map(|policy| policy.id.as_str()).collect();
     info!(
         event = "decision",
         outcome = explanation.outcome,
-        policies = policies.join(","),
+        policies = explanation.policy_ids(),
         policy_digest = explanation.policy_digest,
         principal = %caller.principal,
         request_id = caller.request_id,
