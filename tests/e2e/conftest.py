@@ -68,13 +68,17 @@ class Principal:
             "AWS_SESSION_TOKEN": self.credentials.token or "",
         }
 
+    @property
+    def recipe(self) -> dict[str, str]:
+        """What a process needs besides that only ever talks to Jobwarden."""
+        return {"AWS_DATA_PATH": str(ROOT / "clients" / "models"), "AWS_ENDPOINT_URL_IOT": self.api_url}
+
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`aws iot ...` against Jobwarden, with the recipe's two variables."""
         aws = pathlib.Path(sys.executable).with_name("aws")
-        recipe = {"AWS_DATA_PATH": str(ROOT / "clients" / "models"), "AWS_ENDPOINT_URL_IOT": self.api_url}
         return subprocess.run(
             [sys.executable, aws, "iot", *arguments],
-            env={**self.environment, **recipe},
+            env={**self.environment, **self.recipe},
             capture_output=True,
             text=True,
             timeout=120,

@@ -11,7 +11,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
-from conftest import ROOT, Principal
+from conftest import Principal
 from listener import Request, listening
 
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI", "session-token")
@@ -91,10 +91,9 @@ def test_boto3_leaves_other_clients_alone(listener):
 def test_boto3_needs_no_handler_in_a_process_of_its_own(listener):
     caller, seen = listener
     script = "import boto3; boto3.client('iot').cancel_job_execution(thingName='t', jobId='j')"
-    recipe = {"AWS_DATA_PATH": str(ROOT / "clients" / "models"), "AWS_ENDPOINT_URL_IOT": caller.api_url}
     ran = subprocess.run(
         [sys.executable, "-c", script],
-        env={**caller.environment, **recipe},
+        env={**caller.environment, **caller.recipe},
         capture_output=True,
         text=True,
         timeout=60,

@@ -20,6 +20,7 @@ def call(iot, operation: str, m, **more):
     return iot.delete_job_execution(**m.delete, **more)
 
 
+ACTS = {"cancel": "CancelJobExecution", "delete": "DeleteJobExecution"}
 both = pytest.mark.parametrize("operation", ["cancel", "delete"])
 
 
@@ -111,8 +112,7 @@ def test_a_malformed_request_is_invalid_request(operation, world, operator):
 def test_a_fault_of_the_service_has_its_own_name(operation, code, status, reached, world, operator, through_faults):
     m = world.execution(state_for(operation))
     iot = operator.boto3()
-    acts = {"cancel": "CancelJobExecution", "delete": "DeleteJobExecution"}
-    target = acts[operation] if reached == "the act itself" else "DescribeJobExecution"
+    target = ACTS[operation] if reached == "the act itself" else "DescribeJobExecution"
     rule = {"service": "iot", "operation": target, "error": {"code": code, "status": status}}
     with through_faults.injected(rule):
         with pytest.raises(iot.exceptions.ClientError) as raised:
@@ -183,9 +183,8 @@ def cli_arguments(operation: str, thing: str, job: str) -> list[str]:
 
 
 def check_cli(ran, operation: str, name: str) -> None:
-    acts = {"cancel": "CancelJobExecution", "delete": "DeleteJobExecution"}
     assert ran.returncode in (254, 255)
-    assert f"An error occurred ({name}) when calling the {acts[operation]} operation" in ran.stderr
+    assert f"An error occurred ({name}) when calling the {ACTS[operation]} operation" in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -215,8 +214,7 @@ def test_the_cli_names_a_job_that_is_not_there(operation, world, operator):
 @pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 400), ("ServiceUnavailableException", 503)])
 def test_the_cli_names_a_fault_of_the_service(operation, code, status, world, operator, through_faults):
     m = world.execution(state_for(operation))
-    target = {"cancel": "CancelJobExecution", "delete": "DeleteJobExecution"}[operation]
-    rule = {"service": "iot", "operation": target, "error": {"code": code, "status": status}}
+    rule = {"service": "iot", "operation": ACTS[operation], "error": {"code": code, "status": status}}
     with through_faults.injected(rule):
         check_cli(operator.cli(*cli_arguments(operation, m.thing, m.job)), operation, code)
     assert world.status(m) == state_for(operation)
