@@ -21,7 +21,7 @@ def close(template: Mapping[str, Any], ids: Mapping[str, str], parameters: Mappi
             _gateway_responses(client("apigateway"), ids[logical_id], properties["Body"][GATEWAY_RESPONSES])
         elif resource["Type"] == "AWS::S3::Bucket":
             _lifecycle(client("s3"), ids[logical_id], properties["LifecycleConfiguration"]["Rules"], parameters)
-        elif resource["Type"] == "AWS::Lambda::Function" and parameters["ReserveConcurrency"] == "true":
+        elif "ReservedConcurrentExecutions" in properties and parameters["ReserveConcurrency"] == "true":
             _condition, reserved, _otherwise = properties["ReservedConcurrentExecutions"]["Fn::If"]
             client("lambda").put_function_concurrency(
                 FunctionName=ids[logical_id], ReservedConcurrentExecutions=reserved

@@ -3,6 +3,7 @@
 
 pub mod bucket;
 pub mod clock;
+pub mod documents;
 pub mod gateway;
 pub mod iot;
 pub mod logging;
@@ -10,3 +11,4 @@ pub mod queue;
 pub mod sdk;
 pub mod settings;
 pub mod slices;
+pub mod validation;

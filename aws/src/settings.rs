@@ -6,6 +6,8 @@ use std::fmt;
 use shared::api::CallerIdentity;
 use shared::sweep::CallRate;
 
+use crate::documents::Place;
+
 /// The prefix of every variable of ours.
 const PREFIX: &str = "JOBWARDEN_";
 
@@ -79,6 +81,16 @@ impl Settings {
         self.take("CALLER_IDENTITY", CallerIdentity::Iam, |value| {
             CallerIdentity::parse(value).ok_or_else(|| format!("`{value}` must be iam or claims"))
         })
+    }
+
+    /// `JOBWARDEN_ACCESS_POLICY`: where the access policy is kept.
+    pub fn access_policy(&mut self) -> Place {
+        self.take("ACCESS_POLICY", Place::Compiled, Place::parse)
+    }
+
+    /// `JOBWARDEN_RETENTION_RULES`: where the retention rules are kept.
+    pub fn retention_rules(&mut self) -> Place {
+        self.take("RETENTION_RULES", Place::Compiled, Place::parse)
     }
 
     /// `JOBWARDEN_BUCKET`: the bucket of states, reports and archives.

@@ -10,13 +10,14 @@ use object_store::ObjectStore;
 use object_store::aws::AmazonS3;
 use serde_json::Value;
 use shared::access::AccessPolicy;
+use shared::document::Current;
 use shared::ports::{Cause, ReadJobs, SliceQueue, chain};
 use shared::retention::Retention;
 use shared::sweep::{Act, CallRate, SliceError, SliceMessage, SliceTime, Worker};
 
 use crate::queue::Queues;
 use crate::settings::Settings;
-use crate::{bucket, sdk};
+use crate::{bucket, documents, sdk};
 
 /// How long a message waits after its first failure; twice as long after each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
@@ -34,9 +35,9 @@ pub struct SliceFunction<I, B, Q, A> {
     /// The function's own queue.
     pub queue: Q,
     /// When something is due.
-    pub rules: Retention,
+    pub rules: Current<Retention>,
     /// Who may do what.
-    pub access: AccessPolicy,
+    pub access: Current<AccessPolicy>,
     /// Calls a second for each operation.
     pub rate: CallRate,
     /// Whether the deployment allows dry runs only.
@@ -46,21 +47,22 @@ pub struct SliceFunction<I, B, Q, A> {
 }
 
 impl<I, A: Act<I>> SliceFunction<I, AmazonS3, Queues, A> {
-    /// The function as its environment says, with the shipped rules and policies.
+    /// The function as its environment says.
     ///
     /// # Errors
     /// When a setting is missing or wrong, or the rules or policies are.
     pub async fn open(iot: impl FnOnce(&SdkConfig) -> I) -> Result<Self, Cause> {
-        let (bucket, queue_url, rate, dry_run_only) = Settings::read(|vars| {
-            (vars.bucket(), vars.queue_url(), vars.calls_per_second(), vars.dry_run())
+        let ((rules, access), (bucket, queue_url), (rate, dry_run_only)) = Settings::read(|vars| {
+            let documents = (vars.retention_rules(), vars.access_policy());
+            (documents, (vars.bucket(), vars.queue_url()), (vars.calls_per_second(), vars.dry_run()))
         })?;
         let config = sdk::config().await;
         Ok(Self {
             iot: iot(&config),
             bucket: bucket::open(&bucket)?,
             queue: Queues::new(&config, vec![(A::OPERATION, queue_url)]),
-            rules: Retention::shipped()?,
-            access: AccessPolicy::shipped()?,
+            rules: documents::open(&rules, &config).await?,
+            access: documents::open(&access, &config).await?,
             rate,
             dry_run_only,
             act: PhantomData,
@@ -81,12 +83,14 @@ impl<I: ReadJobs, B: ObjectStore, Q: SliceQueue, A: Act<I>> SliceFunction<I, B, 
         deadline: Timestamp,
         now: impl Fn() -> Timestamp,
     ) -> Result<SqsBatchResponse, Cause> {
+        // A slice goes by one edition of each; the sweep stops where that is not its plan's.
+        let (rules, access) = (self.rules.get().await, self.access.get().await);
         let worker = Worker {
             iot: &self.iot,
             bucket: &self.bucket,
             queue: &self.queue,
-            rules: &self.rules,
-            access: &self.access,
+            rules: &rules,
+            access: &access,
             rate: self.rate,
             dry_run_only: self.dry_run_only,
             act: self.act,

@@ -51,6 +51,9 @@ pub struct Record {
     pub due_since: Option<Timestamp>,
     /// The policies that permitted it.
     pub policies: Vec<DecidingPolicy>,
+    /// Where the policy set is from, and which edition it is; empty in records of before there was one.
+    #[serde(default)]
+    pub policy_source: String,
     /// What tells the policy set.
     pub policy_digest: String,
     /// The job and its tags.

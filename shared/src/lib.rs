@@ -7,6 +7,7 @@ pub mod access;
 pub mod api;
 pub mod archive;
 pub mod digest;
+pub mod document;
 pub mod execution;
 pub mod guard;
 pub mod ids;

@@ -7,6 +7,7 @@ use read_sweeps::ReadSweeps;
 use serde_json::{Value, json};
 use shared::access::AccessPolicy;
 use shared::api::CallerIdentity;
+use shared::document::Current;
 use shared::execution::Status;
 use start_sweep::StartSweep;
 use tracing_subscriber::fmt::MakeWriter;
@@ -48,7 +49,7 @@ async fn start(stage: &Stage, access: AccessPolicy, caller: &str) -> Value {
     let function = StartSweep {
         bucket: stage.bucket.clone(),
         queue: stage.queue.clone(),
-        access,
+        access: Current::fixed(access),
         caller_identity: CallerIdentity::Iam,
         dry_run_only: true,
     };
@@ -68,7 +69,8 @@ async fn every_decision_leaves_a_line_with_its_policies() {
         stage.cancel(caller, &[], "").await;
         start(&stage, shipped(), caller).await;
         let bucket = stage.bucket.clone();
-        let function = ReadSweeps { bucket, access: shipped(), caller_identity: CallerIdentity::Iam };
+        let function =
+            ReadSweeps { bucket, access: Current::fixed(shipped()), caller_identity: CallerIdentity::Iam };
         function.handle(api_event("GET", "/sweeps", caller, json!({}), &[], ""), now()).await;
     }
     let lines = log.of("decision");
@@ -96,6 +98,7 @@ async fn every_decision_leaves_a_line_with_its_policies() {
     for line in &lines {
         assert_eq!(line["request_id"], "request-1", "{line}");
         assert_eq!(line["policy_digest"].as_str().unwrap().len(), 64, "{line}");
+        assert_eq!(line["policy_source"], "policies/access.cedar", "{line}");
         assert!([OPERATOR, NOBODY].contains(&line["principal"].as_str().unwrap()), "{line}");
     }
 }

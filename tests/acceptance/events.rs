@@ -5,10 +5,12 @@ use std::fs;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use aws::validation::validate;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::access::AccessPolicy;
 use shared::api::CallerIdentity;
+use shared::document::Current;
 use shared::execution::Status;
 use shared::guard::JobCache;
 use shared::ports::Cause;
@@ -70,8 +72,8 @@ async fn load(stage: &Stage, directory: &Path, prefix: &str) {
 /// Invokes a function as it is deployed.
 async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Cause> {
     let (iot, bucket, queue) = (stage.iot.clone(), stage.bucket.clone(), stage.queue.clone());
-    let access = AccessPolicy::shipped()?;
-    let rules = Retention::shipped()?;
+    let access = Current::fixed(AccessPolicy::shipped()?);
+    let rules = Current::fixed(Retention::shipped()?);
     let caller_identity = CallerIdentity::Iam;
     let jobs = JobCache::default();
     let (rate, dry_run_only) = (CallRate::parse("100")?, false);
@@ -106,6 +108,8 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
             let function = read_sweeps::ReadSweeps { bucket, access, caller_identity };
             serde_json::to_value(function.handle(event, now()).await)?
         }
+        "validate-access-policy" => validate::<AccessPolicy>(event)?,
+        "validate-retention-rules" => validate::<Retention>(event)?,
         other => panic!("no function {other}"),
     })
 }
@@ -196,7 +200,7 @@ async fn every_sample_event_has_the_outcome_that_is_written_beside_it() {
         check(name, expected.as_table().unwrap()).await;
     }
     let functions: BTreeSet<_> = files.iter().map(|name| name.split('.').next().unwrap()).collect();
-    assert_eq!(functions.len(), 6, "a function has no event: {functions:?}");
+    assert_eq!(functions.len(), 8, "a function has no event: {functions:?}");
 }
 
 /// What does not go through holds up its lane no longer than it has to.

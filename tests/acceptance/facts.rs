@@ -5,6 +5,7 @@ use delete_execution::DeleteExecution;
 use serde_json::json;
 use shared::access::AccessPolicy;
 use shared::api::CallerIdentity;
+use shared::document::Current;
 use shared::execution::Status;
 use shared::guard::JobCache;
 use tests::{FakeThing, Fault, JobSetup};
@@ -59,7 +60,7 @@ fn stage() -> Stage {
 async fn cancel(stage: &Stage, policies: &str) -> Answer {
     let function = CancelExecution {
         iot: stage.iot.clone(),
-        access: AccessPolicy::parse("p.cedar", policies).unwrap(),
+        access: Current::fixed(AccessPolicy::parse("p.cedar", policies).unwrap()),
         caller_identity: CallerIdentity::Iam,
         jobs: JobCache::default(),
     };
@@ -70,7 +71,7 @@ async fn delete(stage: &Stage, policies: &str) -> Answer {
     let function = DeleteExecution {
         iot: stage.iot.clone(),
         bucket: stage.bucket.clone(),
-        access: AccessPolicy::parse("p.cedar", policies).unwrap(),
+        access: Current::fixed(AccessPolicy::parse("p.cedar", policies).unwrap()),
         caller_identity: CallerIdentity::Iam,
         jobs: JobCache::default(),
     };

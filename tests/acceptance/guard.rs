@@ -5,6 +5,7 @@ use cancel_execution::CancelExecution;
 use serde_json::json;
 use shared::access::AccessPolicy;
 use shared::api::CallerIdentity;
+use shared::document::Current;
 use shared::execution::Status;
 use shared::guard::JobCache;
 use tests::{Fault, JobSetup, QueuedDelete};
@@ -368,7 +369,7 @@ async fn a_malformed_request_makes_no_call_at_all() {
 async fn handle(stage: &Stage, event: serde_json::Value) -> Answer {
     let function = CancelExecution {
         iot: stage.iot.clone(),
-        access: AccessPolicy::shipped().unwrap(),
+        access: Current::fixed(AccessPolicy::shipped().unwrap()),
         caller_identity: CallerIdentity::Iam,
         jobs: JobCache::default(),
     };
@@ -413,7 +414,7 @@ async fn a_burst_on_one_job_reads_it_once() {
     let stage = Stage::with(Status::Queued);
     let function = CancelExecution {
         iot: stage.iot.clone(),
-        access: AccessPolicy::shipped().unwrap(),
+        access: Current::fixed(AccessPolicy::shipped().unwrap()),
         caller_identity: CallerIdentity::Iam,
         jobs: JobCache::default(),
     };

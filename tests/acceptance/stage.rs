@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::access::AccessPolicy;
 use shared::api::CallerIdentity;
+use shared::document::Current;
 use shared::execution::Status;
 use shared::guard::JobCache;
 use tests::{FakeBucket, FakeIot, FakeQueue, JobSetup, Script};
@@ -62,7 +63,7 @@ impl Stage {
     pub(crate) async fn cancel(&self, caller: &str, query: &[(&str, &str)], body: &str) -> Answer {
         let function = CancelExecution {
             iot: self.iot.clone(),
-            access: AccessPolicy::shipped().unwrap(),
+            access: Current::fixed(AccessPolicy::shipped().unwrap()),
             caller_identity: CallerIdentity::Iam,
             jobs: JobCache::default(),
         };
@@ -73,7 +74,7 @@ impl Stage {
         let function = DeleteExecution {
             iot: self.iot.clone(),
             bucket: self.bucket.clone(),
-            access: AccessPolicy::shipped().unwrap(),
+            access: Current::fixed(AccessPolicy::shipped().unwrap()),
             caller_identity: CallerIdentity::Iam,
             jobs: JobCache::default(),
         };

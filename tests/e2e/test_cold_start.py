@@ -9,25 +9,41 @@ import pytest
 from listener import listening
 from stack import BUILD_DIRECTORY
 
+WORKER = {
+    "ACCESS_POLICY": "compiled",
+    "RETENTION_RULES": "compiled",
+    "BUCKET": "b",
+    "DRY_RUN": "true",
+    "QUEUE_URL": "http://127.0.0.1:9/q",
+    "CALLS_PER_SECOND": "8",
+}
+
 # What each function takes, with a value that is right.
 SETTINGS = {
-    "CancelExecution": {"CALLER_IDENTITY": "iam"},
-    "DeleteExecution": {"CALLER_IDENTITY": "iam", "BUCKET": "b"},
+    "CancelExecution": {"CALLER_IDENTITY": "iam", "ACCESS_POLICY": "compiled"},
+    "DeleteExecution": {"CALLER_IDENTITY": "iam", "ACCESS_POLICY": "compiled", "BUCKET": "b"},
     "StartSweep": {
         "CALLER_IDENTITY": "iam",
+        "ACCESS_POLICY": "compiled",
         "BUCKET": "b",
         "DRY_RUN": "true",
         "DELETE_EXPIRED_QUEUE_URL": "http://127.0.0.1:9/q",
         "CANCEL_STALE_QUEUE_URL": "http://127.0.0.1:9/q",
     },
-    "DeleteExpired": {"BUCKET": "b", "DRY_RUN": "true", "QUEUE_URL": "http://127.0.0.1:9/q", "CALLS_PER_SECOND": "8"},
-    "CancelStale": {"BUCKET": "b", "DRY_RUN": "true", "QUEUE_URL": "http://127.0.0.1:9/q", "CALLS_PER_SECOND": "8"},
-    "ReadSweeps": {"CALLER_IDENTITY": "iam", "BUCKET": "b"},
+    "DeleteExpired": WORKER,
+    "CancelStale": WORKER,
+    "ReadSweeps": {"CALLER_IDENTITY": "iam", "ACCESS_POLICY": "compiled", "BUCKET": "b"},
+    "ValidateAccessPolicy": {},
+    "ValidateRetentionRules": {},
 }
 
 
 def start(
-    function: str, settings: dict[str, str], runtime_api: str = "127.0.0.1:9", seconds: float = 30
+    function: str,
+    settings: dict[str, str],
+    runtime_api: str = "127.0.0.1:9",
+    endpoint: str = "http://127.0.0.1:9",
+    seconds: float = 30,
 ) -> tuple[int, dict]:
     """Starts a function's binary as Lambda does; gives its exit code and the last line of its log."""
     environment = {
@@ -35,6 +51,7 @@ def start(
         "AWS_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "AWS_LAMBDA_FUNCTION_NAME": function,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
@@ -77,6 +94,9 @@ def test_an_unknown_setting_stops_the_start(stack, function):
         ("CancelStale", "CALLS_PER_SECOND", "fast"),
         ("CancelExecution", "CALLER_IDENTITY", "header"),
         ("ReadSweeps", "BUCKET", " "),
+        ("DeleteExecution", "ACCESS_POLICY", "policies/access.cedar"),
+        ("StartSweep", "ACCESS_POLICY", "appconfig:jobwarden/live"),
+        ("CancelStale", "RETENTION_RULES", "s3://bucket/policies/retention.toml"),
     ],
 )
 def test_a_setting_that_makes_no_sense_stops_the_start(stack, function, name, value):

@@ -37,7 +37,10 @@ from stack import BUILD_DIRECTORY, Stack, StackError, build, free_port  # noqa: 
 
 IMAGE = f"public.ecr.aws/lambda/provided:al2023-{fast.ARCHITECTURE}"
 AT_ONCE = 2
-FUNCTIONS = ("cancel-execution", "delete-execution", "start-sweep", "delete-expired", "cancel-stale", "read-sweeps")
+FUNCTIONS = (
+    *("cancel-execution", "delete-execution", "start-sweep", "delete-expired", "cancel-stale", "read-sweeps"),
+    *("validate-access-policy", "validate-retention-rules"),
+)
 
 
 def template_id(function: str) -> str:

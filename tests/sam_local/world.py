@@ -49,6 +49,8 @@ class Account:
     def variables(self, function: str) -> dict[str, str]:
         """What a function's environment names and only a deployment knows."""
         return {
+            "JOBWARDEN_ACCESS_POLICY": "compiled",
+            "JOBWARDEN_RETENTION_RULES": "compiled",
             "JOBWARDEN_BUCKET": self.bucket,
             "JOBWARDEN_DRY_RUN": "false",
             "JOBWARDEN_CALLS_PER_SECOND": "100",

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use shared::access::AccessPolicy;
 use shared::api::{ApiError, ApiResponse, CallerIdentity, principal};
+use shared::document::Current;
 use shared::guard::{Caller, Guard, JobCache};
 use shared::ports::{CancelExecutions, ReadJobs};
 
@@ -15,7 +16,7 @@ pub struct CancelExecution<I> {
     /// AWS IoT Jobs.
     pub iot: I,
     /// Who may do what.
-    pub access: AccessPolicy,
+    pub access: Current<AccessPolicy>,
     /// Which authorizer says who calls.
     pub caller_identity: CallerIdentity,
     /// Jobs read lately.
@@ -32,7 +33,8 @@ impl<I: ReadJobs + CancelExecutions> CancelExecution<I> {
         let request = call.request.cancel()?;
         let principal = principal(self.caller_identity, &call.identified)?;
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
-        let guard = Guard { iot: &self.iot, access: &self.access, jobs: &self.jobs };
+        let access = self.access.get().await;
+        let guard = Guard { iot: &self.iot, access: &access, jobs: &self.jobs };
         let answer = guard.cancel(&caller, &request).await?;
         Ok(ApiResponse::ok(200, &answer))
     }

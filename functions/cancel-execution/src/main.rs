@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use aws::documents;
 use aws::settings::Settings;
 use cancel_execution::CancelExecution;
 use lambda_runtime::{LambdaEvent, service_fn};
-use shared::access::AccessPolicy;
 use shared::guard::JobCache;
 use shared::ports::Cause;
 
@@ -16,11 +16,12 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Cause> {
-    let caller_identity = Settings::read(Settings::caller_identity)?;
+    let (caller_identity, access_policy) =
+        Settings::read(|vars| (vars.caller_identity(), vars.access_policy()))?;
     let config = aws::sdk::config().await;
     let function = CancelExecution {
         iot: aws::iot::IotCanceller::new(&config),
-        access: AccessPolicy::shipped()?,
+        access: documents::open(&access_policy, &config).await?,
         caller_identity,
         jobs: JobCache::default(),
     };

@@ -8,6 +8,7 @@ use object_store::ObjectStore;
 use serde_json::Value;
 use shared::access::AccessPolicy;
 use shared::api::{ApiError, ApiResponse, CallerIdentity, principal};
+use shared::document::Current;
 use shared::guard::{Caller, Guard, JobCache};
 use shared::ports::{CancelExecutions, DeleteExecutions, ReadJobs};
 
@@ -19,7 +20,7 @@ pub struct DeleteExecution<I, B> {
     /// The bucket of the archive.
     pub bucket: B,
     /// Who may do what.
-    pub access: AccessPolicy,
+    pub access: Current<AccessPolicy>,
     /// Which authorizer says who calls.
     pub caller_identity: CallerIdentity,
     /// Jobs read lately.
@@ -36,7 +37,8 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions, B: ObjectStore> DeleteEx
         let request = call.request.delete()?;
         let principal = principal(self.caller_identity, &call.identified)?;
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
-        let guard = Guard { iot: &self.iot, access: &self.access, jobs: &self.jobs };
+        let access = self.access.get().await;
+        let guard = Guard { iot: &self.iot, access: &access, jobs: &self.jobs };
         let answer = guard.delete(&self.bucket, &caller, &request).await?;
         Ok(ApiResponse::ok(200, &answer))
     }

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use aws::documents;
 use aws::settings::Settings;
 use delete_execution::DeleteExecution;
 use lambda_runtime::{LambdaEvent, service_fn};
-use shared::access::AccessPolicy;
 use shared::guard::JobCache;
 use shared::ports::Cause;
 
@@ -16,12 +16,13 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Cause> {
-    let (caller_identity, bucket) = Settings::read(|vars| (vars.caller_identity(), vars.bucket()))?;
+    let (caller_identity, access_policy, bucket) =
+        Settings::read(|vars| (vars.caller_identity(), vars.access_policy(), vars.bucket()))?;
     let config = aws::sdk::config().await;
     let function = DeleteExecution {
         iot: aws::iot::IotOperator::new(&config),
         bucket: aws::bucket::open(&bucket)?,
-        access: AccessPolicy::shipped()?,
+        access: documents::open(&access_policy, &config).await?,
         caller_identity,
         jobs: JobCache::default(),
     };

@@ -7,6 +7,7 @@ use object_store::ObjectStore;
 use serde_json::{Value, json};
 use shared::access::{AccessPolicy, SweepAction};
 use shared::api::{ApiError, ApiRequest, ApiResponse, CallerIdentity, ErrorCode, permit_sweep, principal};
+use shared::document::Current;
 use shared::guard::Caller;
 use shared::operation::Operation;
 use shared::sweep::{self, ReadError, Sweep};
@@ -17,7 +18,7 @@ pub struct ReadSweeps<B> {
     /// The bucket of states and reports.
     pub bucket: B,
     /// Who may do what.
-    pub access: AccessPolicy,
+    pub access: Current<AccessPolicy>,
     /// Which authorizer says who calls.
     pub caller_identity: CallerIdentity,
 }
@@ -49,9 +50,10 @@ impl<B: ObjectStore> ReadSweeps<B> {
 
     async fn list(&self, caller: &Caller<'_>, request: ApiRequest) -> Result<ApiResponse, ApiError> {
         let wanted = request.list_sweeps()?;
+        let access = self.access.get().await;
         let asked = wanted.operation.map_or(Operation::ALL.to_vec(), |operation| vec![operation]);
         for operation in asked {
-            permit_sweep(&self.access, caller, SweepAction::Read, operation)?;
+            permit_sweep(&access, caller, SweepAction::Read, operation)?;
         }
         let page = sweep::list(&self.bucket, &wanted).await.map_err(failed)?;
         let sweeps: Vec<_> = page.sweeps.iter().map(Sweep::view).collect();
@@ -69,7 +71,7 @@ impl<B: ObjectStore> ReadSweeps<B> {
     /// sweeps does not learn which there are.
     async fn one(&self, caller: &Caller<'_>, request: ApiRequest) -> Result<Sweep, ApiError> {
         let id = request.sweep_id()?;
-        permit_sweep(&self.access, caller, SweepAction::Read, id.operation())?;
+        permit_sweep(&*self.access.get().await, caller, SweepAction::Read, id.operation())?;
         sweep::read(&self.bucket, &id).await.map_err(failed)
     }
 }

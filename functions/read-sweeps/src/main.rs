@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use aws::documents;
 use aws::settings::Settings;
 use lambda_runtime::{LambdaEvent, service_fn};
 use read_sweeps::ReadSweeps;
-use shared::access::AccessPolicy;
 use shared::ports::Cause;
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,9 +15,14 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Cause> {
-    let (caller_identity, bucket) = Settings::read(|vars| (vars.caller_identity(), vars.bucket()))?;
-    let function =
-        ReadSweeps { bucket: aws::bucket::open(&bucket)?, access: AccessPolicy::shipped()?, caller_identity };
+    let (caller_identity, access_policy, bucket) =
+        Settings::read(|vars| (vars.caller_identity(), vars.access_policy(), vars.bucket()))?;
+    let config = aws::sdk::config().await;
+    let function = ReadSweeps {
+        bucket: aws::bucket::open(&bucket)?,
+        access: documents::open(&access_policy, &config).await?,
+        caller_identity,
+    };
     let function = &function;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| async move {
         Ok::<_, Cause>(function.handle(event.payload, aws::clock::now()).await)

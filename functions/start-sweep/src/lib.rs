@@ -6,6 +6,7 @@ use object_store::ObjectStore;
 use serde_json::{Value, json};
 use shared::access::{AccessPolicy, SweepAction};
 use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, permit_sweep, principal};
+use shared::document::Current;
 use shared::guard::Caller;
 use shared::operation::Operation;
 use shared::ports::{Cause, SliceQueue};
@@ -19,7 +20,7 @@ pub struct StartSweep<B, Q> {
     /// The queues of both operations.
     pub queue: Q,
     /// Who may do what.
-    pub access: AccessPolicy,
+    pub access: Current<AccessPolicy>,
     /// Which authorizer says who calls.
     pub caller_identity: CallerIdentity,
     /// Whether the deployment allows dry runs only.
@@ -53,7 +54,7 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
             releases_plan: request.release_plan.is_some(),
         };
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
-        permit_sweep(&self.access, &caller, action, request.operation)?;
+        permit_sweep(&*self.access.get().await, &caller, action, request.operation)?;
         let trigger = Trigger {
             operation: request.operation,
             dry_run: request.dry_run,

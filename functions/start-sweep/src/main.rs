@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use aws::documents;
 use aws::settings::Settings;
 use lambda_runtime::{LambdaEvent, service_fn};
-use shared::access::AccessPolicy;
 use shared::operation::Operation;
 use shared::ports::Cause;
 use start_sweep::StartSweep;
@@ -16,18 +16,18 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Cause> {
-    let (caller_identity, bucket, dry_run_only, queues) = Settings::read(|vars| {
+    let (caller_identity, access_policy, bucket, dry_run_only, queues) = Settings::read(|vars| {
         let queues = vec![
             (Operation::DeleteExpired, vars.delete_expired_queue_url()),
             (Operation::CancelStale, vars.cancel_stale_queue_url()),
         ];
-        (vars.caller_identity(), vars.bucket(), vars.dry_run(), queues)
+        (vars.caller_identity(), vars.access_policy(), vars.bucket(), vars.dry_run(), queues)
     })?;
     let config = aws::sdk::config().await;
     let function = StartSweep {
         bucket: aws::bucket::open(&bucket)?,
         queue: aws::queue::Queues::new(&config, queues),
-        access: AccessPolicy::shipped()?,
+        access: documents::open(&access_policy, &config).await?,
         caller_identity,
         dry_run_only,
     };

@@ -135,6 +135,8 @@ pub struct Explanation {
     pub outcome: &'static str,
     /// The policies that decided: those that permit, or those that forbid.
     pub policies: Vec<DecidingPolicy>,
+    /// Where the policy set is from, and which edition it is.
+    pub policy_source: String,
     /// What tells the policy set.
     pub policy_digest: String,
     /// The facts that those policies name. Tags, details and attributes of things are left out:

@@ -26,6 +26,7 @@ pub struct AccessPolicy {
     named: BTreeMap<PolicyId, Named>,
     schema: Schema,
     authorizer: Authorizer,
+    source: String,
     digest: String,
 }
 
@@ -55,7 +56,13 @@ impl AccessPolicy {
         Problems::none_or(errors.chain(warnings).collect())?;
 
         let digest = digest::of([SHIPPED_SCHEMA, text]);
-        Ok(Self { policies, named, schema, authorizer: Authorizer::new(), digest })
+        let source = file.to_owned();
+        Ok(Self { policies, named, schema, authorizer: Authorizer::new(), source, digest })
+    }
+
+    /// Where it is from, and which edition of it this is.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// What tells one policy set from another, in every answer and audit record.
@@ -81,6 +88,7 @@ impl AccessPolicy {
         Explanation {
             outcome: decision.code(),
             policies: decision.policies().to_vec(),
+            policy_source: self.source.clone(),
             policy_digest: self.digest.clone(),
             facts: on.map(|(facts, terms)| facts.told(terms, &names)).unwrap_or_default(),
         }
@@ -177,6 +185,10 @@ fn named(
     let mut problems = Vec::new();
     if parsed.templates().next().is_some() {
         let message = "has a template with a slot; write the principal and resource out".to_owned();
+        problems.push(Problem { file: file.to_owned(), line: None, message });
+    }
+    if parsed.is_empty() {
+        let message = "has no policy, so nothing would ever be allowed".to_owned();
         problems.push(Problem { file: file.to_owned(), line: None, message });
     }
     let mut from = 0;

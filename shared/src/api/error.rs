@@ -109,8 +109,7 @@ impl From<GuardError> for ApiError {
         let message = error.to_string();
         let (code, cause) = match error {
             GuardError::Refused { explanation, .. } => {
-                let decision = Some(Box::new(explanation));
-                return Self { decision, ..Self::new(ErrorCode::AccessDenied, message) };
+                return Self { decision: Some(explanation), ..Self::new(ErrorCode::AccessDenied, message) };
             }
             GuardError::Invalid(_) => (ErrorCode::InvalidRequest, None),
             GuardError::NotFound(_) => (ErrorCode::ResourceNotFound, None),

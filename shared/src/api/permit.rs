@@ -23,6 +23,7 @@ pub fn permit_sweep(
         event = "decision",
         outcome = explanation.outcome,
         policies = explanation.policy_ids(),
+        policy_source = explanation.policy_source,
         policy_digest = explanation.policy_digest,
         principal = %caller.principal,
         request_id = caller.request_id,

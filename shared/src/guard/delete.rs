@@ -132,6 +132,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
             rule: None,
             due_since: None,
             policies: decision.policies.clone(),
+            policy_source: decision.policy_source.clone(),
             policy_digest: decision.policy_digest.clone(),
             job,
             content: Content::Full { execution: ended },

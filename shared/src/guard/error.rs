@@ -15,7 +15,7 @@ pub enum GuardError {
         /// Why not.
         refusal: Refusal,
         /// The same, in parts.
-        explanation: Explanation,
+        explanation: Box<Explanation>,
     },
     /// AWS finds the request malformed.
     #[error("{0}")]

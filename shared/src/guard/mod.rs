@@ -127,7 +127,9 @@ impl<I: ReadJobs> Guard<'_, I> {
         audit(caller, action, (execution, job), &terms, &explanation);
         match decision {
             Decision::Allow(_) => Ok(explanation),
-            Decision::Deny(refusal) => Err(GuardError::Refused { action, refusal, explanation }),
+            Decision::Deny(refusal) => {
+                Err(GuardError::Refused { action, refusal, explanation: Box::new(explanation) })
+            }
         }
     }
 }
@@ -144,6 +146,7 @@ fn audit(
         event = "decision",
         outcome = explanation.outcome,
         policies = explanation.policy_ids(),
+        policy_source = explanation.policy_source,
         policy_digest = explanation.policy_digest,
         principal = %caller.principal,
         request_id = caller.request_id,

@@ -43,6 +43,7 @@ pub struct Retention {
     rules: Vec<Rule>,
     default: Rule,
     max_actions: NonZeroU64,
+    source: String,
     digest: String,
 }
 
@@ -58,6 +59,11 @@ impl Retention {
     /// The most executions that one sweep may act on.
     pub fn max_actions(&self) -> NonZeroU64 {
         self.max_actions
+    }
+
+    /// Where they are from, and which edition of them this is.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// What tells one set of rules from another, in every report and archive record.

@@ -95,7 +95,8 @@ impl Reader<'_> {
             }
         };
         let digest = digest::of([self.text]);
-        Some(Retention { rules: rules?, default: default?, max_actions: max_actions?, digest })
+        let source = self.file.to_owned();
+        Some(Retention { rules: rules?, default: default?, max_actions: max_actions?, source, digest })
     }
 
     fn breaker(&mut self, value: &Value<'_>) -> Option<NonZeroU64> {

@@ -11,7 +11,7 @@ use super::pace::IotOperation;
 use super::session::{Lack, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::{Pending, Sweep};
-use crate::access::{DecidingPolicy, Decision, Principal};
+use crate::access::{AccessPolicy, DecidingPolicy, Decision, Principal};
 use crate::archive::{self, ArchiveError, Content, Delete, Receipt, Record};
 use crate::execution::{Execution, ExecutionRow, JobFacts, Status};
 use crate::guard::{Look, look};
@@ -76,11 +76,18 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             };
             match self.decide(&session.sweep, facts, &candidate.row, &asked) {
                 Decision::Allow(policies) => {
-                    records.push(candidate.record(&session.sweep, facts, policies, self.access.digest()));
+                    records.push(candidate.record(&session.sweep, facts, policies, self.access));
                 }
                 Decision::Deny(refusal) => {
                     let policies = refusal.reason_key();
-                    warn!(event = "refused", policies, job_id = %facts.job.job_id, row = ?candidate.row);
+                    warn!(
+                        event = "refused",
+                        policies,
+                        policy_source = self.access.source(),
+                        policy_digest = self.access.digest(),
+                        job_id = %facts.job.job_id,
+                        row = ?candidate.row
+                    );
                     cursor.meet(&candidate.row, Outcome::Refused);
                 }
             }
@@ -305,7 +312,7 @@ impl Candidacy {
         sweep: &Sweep,
         facts: &JobFacts,
         policies: Vec<DecidingPolicy>,
-        policy_digest: &str,
+        access: &AccessPolicy,
     ) -> Record {
         Record {
             format: Record::FORMAT,
@@ -316,7 +323,8 @@ impl Candidacy {
             rule: Some(self.rule),
             due_since: Some(self.since),
             policies,
-            policy_digest: policy_digest.to_owned(),
+            policy_source: access.source().to_owned(),
+            policy_digest: access.digest().to_owned(),
             job: facts.clone(),
             content: Content::Summary { execution: self.row },
         }

@@ -40,9 +40,15 @@ pub struct Report {
     pub duration_seconds: Option<i64>,
     /// How many slices it took.
     pub slices: u64,
-    /// The retention rules it went by.
+    /// Where the retention rules that it went by are from, and which edition they were.
+    #[serde(default)]
+    pub rules_source: Option<String>,
+    /// What tells the retention rules it went by.
     pub rules_digest: Option<String>,
-    /// The access policy it went by.
+    /// Where the access policy that it went by is from, and which edition it was.
+    #[serde(default)]
+    pub policy_source: Option<String>,
+    /// What tells the access policy it went by.
     pub policy_digest: Option<String>,
     /// The jobs.
     pub jobs: JobCounts,
@@ -116,7 +122,9 @@ impl Report {
                 .zip(sweep.finished_at)
                 .map(|(started, finished)| finished.duration_since(started).as_secs()),
             slices: sweep.attempt,
+            rules_source: sweep.rules_source.clone(),
             rules_digest: sweep.rules_digest.clone(),
+            policy_source: sweep.policy_source.clone(),
             policy_digest: sweep.policy_digest.clone(),
             jobs: sweep.jobs,
             rows_seen: sweep.rows_seen(),

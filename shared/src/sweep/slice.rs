@@ -16,6 +16,7 @@ use super::session::{Session, Stop};
 use super::state::{Sweep, SweepStatus};
 use super::store::{self, StoreError};
 use crate::access::AccessPolicy;
+use crate::document::Document;
 use crate::ports::{Cause, ReadJobs, SliceQueue, chain};
 use crate::retention::Retention;
 
@@ -171,8 +172,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             return Err(Stop::Failed(message));
         }
         let ours = [
-            (&mut sweep.rules_digest, self.rules.digest(), "retention rules"),
-            (&mut sweep.policy_digest, self.access.digest(), "access policy"),
+            (&mut sweep.rules_digest, self.rules.digest(), Retention::NAME),
+            (&mut sweep.policy_digest, self.access.digest(), AccessPolicy::NAME),
         ];
         for (theirs, ours, what) in ours {
             let theirs = theirs.get_or_insert_with(|| ours.to_owned());
@@ -180,6 +181,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 return Err(Stop::Failed(format!("the {what} changed while the sweep ran; start a new one")));
             }
         }
+        // The same text may be there under a new name by now.
+        sweep.rules_source = Some(self.rules.source().to_owned());
+        sweep.policy_source = Some(self.access.source().to_owned());
         // What has acted already is no dry run; it is stopped where it acts.
         if self.dry_run_only && !matches!(sweep.phase, Phase::Applying(_)) {
             sweep.dry_run = true;

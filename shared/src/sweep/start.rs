@@ -126,7 +126,9 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         sweep.now = stopped.now;
         sweep.jobs = stopped.jobs;
         sweep.tally = stopped.tally;
+        sweep.rules_source = stopped.rules_source;
         sweep.rules_digest = stopped.rules_digest;
+        sweep.policy_source = stopped.policy_source;
         sweep.policy_digest = stopped.policy_digest;
         sweep.plan = stopped.plan.map(|plan| Plan { max_actions: plan.due, ..plan });
         sweep.release = Some(Release { plan_digest: digest.to_owned(), planned_by: stopped.sweep_id });

@@ -129,8 +129,14 @@ pub struct Sweep {
     pub attempt: u64,
     pub(super) lease: Option<Lease>,
     pub(super) phase: Phase,
+    /// Where the retention rules that it goes by are from.
+    #[serde(default)]
+    pub rules_source: Option<String>,
     /// The retention rules it goes by.
     pub rules_digest: Option<String>,
+    /// Where the access policy that it goes by is from.
+    #[serde(default)]
+    pub policy_source: Option<String>,
     /// The access policy it goes by.
     pub policy_digest: Option<String>,
     /// The jobs.
@@ -210,7 +216,9 @@ impl Sweep {
             attempt: 0,
             lease: None,
             phase: Phase::Listing { token: None, restarts: 0 },
+            rules_source: None,
             rules_digest: None,
+            policy_source: None,
             policy_digest: None,
             jobs: JobCounts::default(),
             tally: Tally::default(),
