@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use divan::{Bencher, black_box};
 use jiff::{SignedDuration, Timestamp};
 use shared::access::{
-    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Principal, Terms, User,
+    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Principal, Refusal, Terms, User,
 };
 use shared::execution::{ExecutionRow, Job, JobFacts, Status};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
@@ -44,6 +44,31 @@ fn decide_with_policies(bencher: Bencher<'_, '_>, policies: usize) {
         _ => AccessPolicy::parse("twenty.cedar", TWENTY).unwrap(),
     };
     assert_eq!(access.ids().count(), policies);
+    asked_by("jobwarden-operators", |principal, facts, terms| {
+        let decide = || access.decide(black_box(principal), ExecutionAction::Cancel, black_box(facts), terms);
+        assert!(matches!(decide(), Decision::Allow(_)), "{:?}", decide());
+        bencher.bench_local(decide);
+    });
+}
+
+/// What a refusal costs besides its decision: somebody in no group that a policy names, and
+/// somebody whom a permit fits.
+#[divan::bench(args = ["nobody", "pump-operators"])]
+fn explain_a_refusal_by_twenty_policies(bencher: Bencher<'_, '_>, group: &str) {
+    let access = AccessPolicy::parse("twenty.cedar", TWENTY).unwrap();
+    asked_by(group, |principal, facts, terms| {
+        let decision = access.decide(principal, ExecutionAction::Cancel, facts, terms);
+        assert_eq!(decision, Decision::Deny(Refusal::NoPermit));
+        let unmet = || {
+            access.unmet(black_box(&decision), principal, ExecutionAction::Cancel, black_box(facts), terms)
+        };
+        assert_eq!(unmet().len(), usize::from(group != "nobody"));
+        bencher.bench_local(unmet);
+    });
+}
+
+/// Somebody of a group, and an execution that waits.
+fn asked_by(group: &str, ask: impl FnOnce(&Principal, &ExecutionFacts<'_>, &Terms)) {
     let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
     let job_id = JobId::parse("firmware-1-6-0").unwrap();
     let tags =
@@ -68,9 +93,9 @@ fn decide_with_policies(bencher: Bencher<'_, '_>, policies: usize) {
     let asked = AskedFacts { thing_groups: Some(["berlin".to_owned()].into()), ..AskedFacts::default() };
     let facts = ExecutionFacts { job_id: &job_id, row: &row, job: &job, asked: &asked };
     let principal = Principal::User(User {
-        id: "arn:aws:sts::123456789012:assumed-role/jobwarden-operators/anna".to_owned(),
+        id: "arn:aws:sts::123456789012:assumed-role/a-role/anna".to_owned(),
         account: "123456789012".to_owned(),
-        groups: vec!["jobwarden-operators".to_owned()],
+        groups: vec![group.to_owned()],
         claims: BTreeMap::new(),
     });
     let terms = Terms {
@@ -81,7 +106,5 @@ fn decide_with_policies(bencher: Bencher<'_, '_>, policies: usize) {
         past_retention: false,
         now,
     };
-    let decide = || access.decide(black_box(&principal), ExecutionAction::Cancel, black_box(&facts), &terms);
-    assert!(matches!(decide(), Decision::Allow(_)), "{:?}", decide());
-    bencher.bench_local(decide);
+    ask(&principal, &facts, &terms);
 }

@@ -153,6 +153,23 @@ fn a_case_that_fails_is_told_with_file_line_and_what_came_instead() {
 }
 
 #[test]
+fn a_case_that_no_policy_permits_is_told_with_the_condition_that_is_not_met() {
+    let folder = folder("unmet", |folder| {
+        let policy = "@id(\"night\") @reason(\"r\") permit (principal in Jobwarden::Group::\"night\", action == \
+                      Jobwarden::Action::\"CancelJobExecution\", resource) \
+                      when { resource.status == Jobwarden::Status::\"QUEUED\" && !context.force };\n";
+        append(&folder.join("access.cedar"), policy);
+        let cases = "[[case]]\nname = \"by night\"\ngroup = \"night\"\naction = \"CancelJobExecution\"\n\
+                     status = \"IN_PROGRESS\"\ndecision = \"allow\"\n";
+        fs::write(folder.join("tests/mine.toml"), cases).unwrap();
+    });
+    let (fine, said) = run("test", &folder);
+    let told = "expected allow, but it is noPermit; policy `night` would, but for its condition \
+                `resource.status == Jobwarden::Status::\"QUEUED\"`";
+    assert!(!fine && said.contains(told), "{said}");
+}
+
+#[test]
 fn a_case_that_makes_no_sense_is_told() {
     let case = "[[case]]\nname = \"n\"\naction = \"CancelJobExecution\"\ndecision = \"allow\"\n";
     for (name, text, told) in [

@@ -175,3 +175,23 @@ async fn an_answer_explains_itself_and_keeps_what_people_wrote_to_itself() {
     let answer = cancel(&self::stage(), &policies).await;
     assert_eq!(answer.body["decision"]["facts"], json!({"versionNumber": 7}));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_no_policy_permits_is_refused_with_the_condition_that_is_not_met() {
+    let policies = permit("resource.versionNumber == 7 && resource.status == Jobwarden::Status::\"QUEUED\"");
+    let answer = cancel(&stage(), &policies).await;
+    answer.is(403, "AccessDeniedException");
+    let condition = "resource.status == Jobwarden::Status::\"QUEUED\"";
+    let unmet = &answer.body["decision"]["unmet"];
+    assert_eq!((unmet.as_array().unwrap().len(), &unmet[0]["condition"]), (1, &json!(condition)));
+    assert!(answer.message().contains(&format!("but for its condition `{condition}`")), "{answer:?}");
+
+    let answer = cancel(&stage(), &permit("resource.statusDetails.contains(\"step=done\")")).await;
+    answer.is(403, "AccessDeniedException");
+    assert_eq!(answer.body["decision"]["unmet"][0]["condition"], json!(null));
+    assert!(!answer.body.to_string().contains("step"), "{answer:?}");
+
+    let answer = cancel(&stage(), &permit("context.force")).await;
+    answer.is_ok();
+    assert_eq!(answer.body["decision"].get("unmet"), None);
+}

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Principal, SweepAction, Terms, User,
+    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Principal, SweepAction, Terms,
+    UnmetPermit, User,
 };
 use crate::execution::{Execution, ExecutionRow, Job, JobFacts, Status};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
@@ -59,7 +60,8 @@ pub fn run(policy: &AccessPolicy, file: &str, text: &str) -> Result<CasesRun, Pr
             let decision = situation.decide(policy);
             run.deciding.extend(decision.policies().iter().map(|policy| policy.id.clone()));
             if let Some(complaint) = case.complaint(&decision) {
-                let message = format!("case `{}` ({situation}): {complaint}", case.name.get_ref());
+                let unmet = UnmetPermit::in_words(&situation.unmet(policy, &decision));
+                let message = format!("case `{}` ({situation}): {complaint}{unmet}", case.name.get_ref());
                 run.failures.push(at(place, message));
             }
         }
@@ -369,16 +371,30 @@ fn age(text: &str) -> Result<SignedDuration, String> {
     fixed_length(text).map_err(|_| format!("`{text}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
 }
 
+fn whole((execution, job, asked): &(Execution, JobFacts, AskedFacts)) -> ExecutionFacts<'_> {
+    ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job, asked }
+}
+
 impl Situation {
     fn decide(&self, policy: &AccessPolicy) -> Decision {
         match &self.wish {
             Wish::Execution(action, facts) => {
-                let (execution, job, asked) = &**facts;
-                let facts = ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job, asked };
-                policy.decide(&self.principal, *action, &facts, &self.terms)
+                policy.decide(&self.principal, *action, &whole(facts), &self.terms)
             }
             Wish::Sweep(action, sweep) => {
                 policy.decide_sweep(&self.principal, *action, *sweep, self.terms.now)
+            }
+        }
+    }
+
+    /// What the permits that are meant for this lack, where none permits it.
+    fn unmet(&self, policy: &AccessPolicy, decision: &Decision) -> Vec<UnmetPermit> {
+        match &self.wish {
+            Wish::Execution(action, facts) => {
+                policy.unmet(decision, &self.principal, *action, &whole(facts), &self.terms)
+            }
+            Wish::Sweep(action, sweep) => {
+                policy.unmet_sweep(decision, &self.principal, *action, *sweep, self.terms.now)
             }
         }
     }

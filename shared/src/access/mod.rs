@@ -4,6 +4,7 @@ pub mod cases;
 mod facts;
 mod needs;
 mod policy;
+mod unmet;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use serde_json::Value;
 pub use facts::{AskedFacts, ExecutionFacts, Terms};
 pub use needs::Needs;
 pub use policy::AccessPolicy;
+pub use unmet::UnmetPermit;
 
 use crate::operation::Operation;
 
@@ -142,12 +144,21 @@ pub struct Explanation {
     /// The facts that those policies name. Tags, details and attributes of things are left out:
     /// what people and devices wrote may be nobody's business.
     pub facts: BTreeMap<&'static str, Value>,
+    /// Where no policy permits it: those that are meant for the caller and the action, and what
+    /// each lacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmet: Vec<UnmetPermit>,
 }
 
 impl Explanation {
     /// The ids of the policies that decided, separated by commas.
     pub fn policy_ids(&self) -> String {
         self.policies.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// What the unmet permits add to the refusal's message.
+    pub(crate) fn unmet_in_words(&self) -> String {
+        UnmetPermit::in_words(&self.unmet)
     }
 }
 

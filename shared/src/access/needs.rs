@@ -119,6 +119,13 @@ pub(super) fn needs<'a>(
     concerned.map(|outline| outline.needs).fold(Needs::default(), Needs::or)
 }
 
+/// Whether this name stands behind a dot or a `has` anywhere in an expression.
+pub(super) fn names_attribute(expression: &Value, name: &str) -> bool {
+    let mut attributes = BTreeSet::new();
+    collect(expression, &mut attributes);
+    attributes.contains(name)
+}
+
 /// Every name that stands behind a dot or a `has`. Cedar's JSON form keeps them under `attr`.
 fn collect(expression: &Value, attributes: &mut BTreeSet<String>) {
     match expression {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityUid, Policy,
-    PolicyId, PolicySet, Request, Schema, ValidationMode, Validator,
+    AuthorizationError, Authorizer, Context, Decision as CedarDecision, Effect, Entities, Entity, EntityUid,
+    Policy, PolicyId, PolicySet, Request, Schema, ValidationMode, Validator,
 };
 use jiff::Timestamp;
 use miette::Diagnostic;
@@ -81,6 +81,7 @@ impl AccessPolicy {
     }
 
     /// A decision of this set's, in parts; on an execution with the facts that it was made on.
+    /// What permits lack is asked for by itself, because only a caller is told.
     pub fn explain(&self, decision: &Decision, on: Option<(&ExecutionFacts<'_>, &Terms)>) -> Explanation {
         let deciding = decision.policies().iter();
         let named = deciding.filter_map(|policy| self.named.get(&PolicyId::new(&policy.id)));
@@ -91,6 +92,7 @@ impl AccessPolicy {
             policy_source: self.source.clone(),
             policy_digest: self.digest.clone(),
             facts: on.map(|(facts, terms)| facts.told(terms, &names)).unwrap_or_default(),
+            unmet: Vec::new(),
         }
     }
 
@@ -102,12 +104,7 @@ impl AccessPolicy {
         facts: &ExecutionFacts<'_>,
         terms: &Terms,
     ) -> Decision {
-        let ask = || {
-            let resource = facts.entity(terms.now)?;
-            let context = terms.context(principal)?;
-            self.ask(principal, action.uid()?, facts.uid()?, Some(resource), context)
-        };
-        told(ask())
+        told(self.question(principal, action, facts, terms).map(|question| self.ask(&question)))
     }
 
     /// Whether `principal` may do `action` with sweeps of `operation`.
@@ -118,43 +115,83 @@ impl AccessPolicy {
         operation: Operation,
         now: Timestamp,
     ) -> Decision {
-        let ask = || self.ask(principal, action.uid()?, sweep_uid(operation)?, None, action.context(now)?);
-        told(ask())
+        told(self.sweep_question(principal, action, operation, now).map(|question| self.ask(&question)))
     }
 
-    fn ask(
+    /// The question whether `principal` may do `action` to an execution.
+    pub(super) fn question(
+        &self,
+        principal: &Principal,
+        action: ExecutionAction,
+        facts: &ExecutionFacts<'_>,
+        terms: &Terms,
+    ) -> Result<Question, FactsError> {
+        let resource = facts.entity(terms.now)?;
+        let context = terms.context(principal)?;
+        self.put(principal, action.uid()?, facts.uid()?, Some(resource), context)
+    }
+
+    /// The question whether `principal` may do `action` with sweeps of `operation`.
+    pub(super) fn sweep_question(
+        &self,
+        principal: &Principal,
+        action: SweepAction,
+        operation: Operation,
+        now: Timestamp,
+    ) -> Result<Question, FactsError> {
+        self.put(principal, action.uid()?, sweep_uid(operation)?, None, action.context(now)?)
+    }
+
+    fn put(
         &self,
         principal: &Principal,
         action: EntityUid,
         resource: EntityUid,
         resource_entity: Option<Entity>,
         context: Context,
-    ) -> Result<Decision, FactsError> {
+    ) -> Result<Question, FactsError> {
         let entities = principal.entities()?.into_iter().chain(resource_entity);
         // Not by the schema: what no policy asks for has not been read, and is left out. Whatever
         // asks for it all the same fails, and is a refusal.
         let entities = Entities::from_entities(entities, None).map_err(FactsError::new)?;
         let request = Request::new(principal.uid()?, action, resource, context, Some(&self.schema))
             .map_err(FactsError::new)?;
-        let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
+        Ok(Question { request, entities })
+    }
+
+    fn ask(&self, Question { request, entities }: &Question) -> Decision {
+        let response = self.authorizer.is_authorized(request, &self.policies, entities);
 
         let errors: Vec<_> = response.diagnostics().errors().map(AuthorizationError::to_string).collect();
         if !errors.is_empty() {
-            return Ok(Decision::Deny(Refusal::EvaluationError(errors)));
+            return Decision::Deny(Refusal::EvaluationError(errors));
         }
         let mut deciding: Vec<_> = response.diagnostics().reason().map(|id| self.deciding(id)).collect();
         deciding.sort();
-        Ok(match response.decision() {
+        match response.decision() {
             CedarDecision::Allow => Decision::Allow(deciding),
             CedarDecision::Deny if deciding.is_empty() => Decision::Deny(Refusal::NoPermit),
             CedarDecision::Deny => Decision::Deny(Refusal::Forbidden(deciding)),
-        })
+        }
     }
 
-    fn deciding(&self, id: &PolicyId) -> DecidingPolicy {
+    /// Its permits, in the order of their ids.
+    pub(super) fn permits(&self) -> impl Iterator<Item = &Policy> {
+        let policies = self.named.keys().filter_map(|id| self.policies.policy(id));
+        policies.filter(|policy| policy.effect() == Effect::Permit)
+    }
+
+    pub(super) fn deciding(&self, id: &PolicyId) -> DecidingPolicy {
         let reason = self.named.get(id).map(|named| named.reason.clone()).unwrap_or_default();
         DecidingPolicy { id: id.to_string(), reason }
     }
+}
+
+/// A request with the entities that it speaks of.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) request: Request,
+    pub(super) entities: Entities,
 }
 
 /// The decision. One that could not be made is a denial, and an alarm.

@@ -10,7 +10,7 @@ use crate::operation::Operation;
 /// Asks the access policy, and writes the audit trail's line.
 ///
 /// # Errors
-/// AccessDeniedException with the policies that refuse.
+/// AccessDeniedException with the policies that refuse, or what those that would permit it lack.
 pub fn permit_sweep(
     access: &AccessPolicy,
     caller: &Caller<'_>,
@@ -18,7 +18,8 @@ pub fn permit_sweep(
     operation: Operation,
 ) -> Result<(), ApiError> {
     let decision = access.decide_sweep(caller.principal, action, operation, caller.now);
-    let explanation = access.explain(&decision, None);
+    let mut explanation = access.explain(&decision, None);
+    explanation.unmet = access.unmet_sweep(&decision, caller.principal, action, operation, caller.now);
     info!(
         event = "decision",
         outcome = explanation.outcome,
@@ -33,9 +34,47 @@ pub fn permit_sweep(
     match decision {
         Decision::Allow(_) => Ok(()),
         Decision::Deny(refusal) => {
-            let message = format!("{}: {refusal}", action.as_str());
+            let message = format!("{}: {refusal}{}", action.as_str(), explanation.unmet_in_words());
             let decision = Some(Box::new(explanation));
             Err(ApiError { decision, ..ApiError::new(ErrorCode::AccessDenied, message) })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::access::{Principal, User};
+    use crate::api::ApiResponse;
+
+    #[test]
+    fn a_refusal_by_default_says_what_the_permits_lack() {
+        let policies = "@id(\"plans\") @reason(\"only plans\") permit (principal, \
+                        action == Jobwarden::Action::\"StartSweep\", resource) when { context.dryRun };";
+        let access = AccessPolicy::parse("p.cedar", policies).unwrap();
+        let (account, groups, claims) = (String::new(), Vec::new(), BTreeMap::new());
+        let principal = Principal::User(User { id: "anna".to_owned(), account, groups, claims });
+        let now = "2026-11-21T12:00:00Z".parse().unwrap();
+        let caller = Caller { principal: &principal, now, request_id: "r" };
+        let start = |dry_run| {
+            let action = SweepAction::Start { dry_run, releases_plan: false };
+            permit_sweep(&access, &caller, action, Operation::DeleteExpired)
+        };
+        assert!(start(true).is_ok());
+        let body = ApiResponse::from(start(false).unwrap_err()).body;
+        let message =
+            "StartSweep: no policy permits it; policy `plans` would, but for its condition `context.dryRun`";
+        assert_eq!(body["message"], message);
+        let unmet = json!([{ "id": "plans", "reason": "only plans", "condition": "context.dryRun" }]);
+        assert_eq!(body["decision"]["unmet"], unmet);
+
+        let read = permit_sweep(&access, &caller, SweepAction::Read, Operation::DeleteExpired);
+        let body = ApiResponse::from(read.unwrap_err()).body;
+        assert_eq!(body["message"], "ReadSweep: no policy permits it");
+        assert_eq!(body["decision"].get("unmet"), None);
     }
 }

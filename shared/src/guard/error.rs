@@ -8,7 +8,7 @@ use crate::ports::{Cause, MutationError, ReadError};
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     /// The access policy refused.
-    #[error("{}: {refusal}", .action.as_str())]
+    #[error("{}: {refusal}{}", .action.as_str(), .explanation.unmet_in_words())]
     Refused {
         /// What was asked.
         action: ExecutionAction,
@@ -117,5 +117,28 @@ impl From<ArchiveError> for GuardError {
     fn from(error: ArchiveError) -> Self {
         let message = "the archive did not take the record, so nothing was deleted; try again".to_owned();
         Self::Unavailable { message, source: Box::new(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{AccessPolicy, Decision, UnmetPermit};
+
+    #[test]
+    fn a_refusal_by_default_names_the_condition_that_is_not_met() {
+        let decision = Decision::Deny(Refusal::NoPermit);
+        let mut explanation = AccessPolicy::shipped().unwrap().explain(&decision, None);
+        let refused = |explanation: &Explanation| {
+            let (action, refusal) = (ExecutionAction::Cancel, Refusal::NoPermit);
+            GuardError::Refused { action, refusal, explanation: Box::new(explanation.clone()) }.to_string()
+        };
+        assert_eq!(refused(&explanation), "CancelJobExecution: no policy permits it");
+        let condition = Some("context.force".to_owned());
+        explanation.unmet = vec![UnmetPermit { id: "p".to_owned(), reason: "r".to_owned(), condition }];
+        assert_eq!(
+            refused(&explanation),
+            "CancelJobExecution: no policy permits it; policy `p` would, but for its condition `context.force`"
+        );
     }
 }

@@ -123,7 +123,8 @@ impl<I: ReadJobs> Guard<'_, I> {
     ) -> Result<Explanation, GuardError> {
         let facts = ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job, asked };
         let decision = self.access.decide(caller.principal, action, &facts, &terms);
-        let explanation = self.access.explain(&decision, Some((&facts, &terms)));
+        let mut explanation = self.access.explain(&decision, Some((&facts, &terms)));
+        explanation.unmet = self.access.unmet(&decision, caller.principal, action, &facts, &terms);
         audit(caller, action, (execution, job), &terms, &explanation);
         match decision {
             Decision::Allow(_) => Ok(explanation),
