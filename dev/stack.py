@@ -8,7 +8,8 @@ From a test or a script (run it with `.local/venv-clients/bin/python`, which has
         stack.api_url                             # of the deployed REST API, on loopback, no DNS needed
         stack.endpoint, stack.region              # of the emulator: endpoint_url and region of any client
         stack.outputs["BucketName"]               # every output of the template
-        stack.credentials["operator"]             # also "force" and "nobody": Credentials
+        stack.credentials["operator"]             # also "force" and "nobody"; the users behind them are
+                                                  # "anna", "fred" and "mallory": Credentials
         stack.session("operator")                 # a boto3 session of that caller
         stack.client("iot")                       # the account's root; endpoint and region are set
         stack.client("iot", caller="operator", endpoint_url=stack.api_url)
@@ -63,6 +64,8 @@ STACK_ENV = LOCAL / "stack.env"
 
 # Callers of the API, and the roles they assume. Access policies know the first two by name.
 CALLERS = {"operator": "jobwarden-operators", "force": "jobwarden-force", "nobody": "jobwarden-nobody"}
+# The IAM users behind them: each may assume its one role, and nothing else.
+USERS = {"operator": "anna", "force": "fred", "nobody": "mallory"}
 
 # What a stack for tests and the demo has otherwise than a first deployment: schedules stand still, so that
 # no sweep starts by itself.
@@ -241,6 +244,7 @@ class Stack:
             stack._template = template
             stack.deploy(parameters or {})
             stack._make_nobody()
+            stack._make_users()
             stack.renew_credentials()
         except BaseException:
             stack.stop(keep_files=True)
@@ -407,16 +411,27 @@ class Stack:
         )
 
     def renew_credentials(self) -> None:
-        """Assumes the roles of the callers."""
-        sts = self.client("sts")
-        account = sts.get_caller_identity()["Account"]
+        """Assumes the roles of the callers, each as its own user."""
         for caller, role in CALLERS.items():
-            assumed = sts.assume_role(
-                RoleArn=f"arn:aws:iam::{account}:role/{role}", RoleSessionName=caller, DurationSeconds=43200
+            assumed = self.client("sts", caller=USERS[caller]).assume_role(
+                RoleArn=self._role_arn(role), RoleSessionName=caller, DurationSeconds=43200
             )["Credentials"]
             self.credentials[caller] = Credentials(
                 assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"]
             )
+
+    def _role_arn(self, role: str) -> str:
+        return f"arn:aws:iam::{self.client('sts').get_caller_identity()['Account']}:role/{role}"
+
+    def _make_users(self) -> None:
+        iam = self.client("iam")
+        for caller, user in USERS.items():
+            statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": self._role_arn(CALLERS[caller])}
+            document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            iam.create_user(UserName=user)
+            iam.put_user_policy(UserName=user, PolicyName="assume-its-role", PolicyDocument=document)
+            key = iam.create_access_key(UserName=user)["AccessKey"]
+            self.credentials[user] = Credentials(key["AccessKeyId"], key["SecretAccessKey"], "")
 
     def _make_nobody(self) -> None:
         """A role that may call the API and that no access policy knows."""

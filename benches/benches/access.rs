@@ -23,7 +23,6 @@ const TWENTY: &str = concat!(
     include_str!("../../policies/examples/point-of-no-return.cedar"),
     include_str!("../../policies/examples/times-out-by-itself.cedar"),
     include_str!("../../policies/examples/two-fleets.cedar"),
-    include_str!("../../policies/examples/quarantine.cedar"),
 );
 
 #[divan::bench]
@@ -37,10 +36,10 @@ fn read_twenty_policies() -> AccessPolicy {
 }
 
 /// A decision with everything that belongs to it: entities and context are made anew.
-#[divan::bench(args = [13, 20])]
+#[divan::bench(args = [14, 20])]
 fn decide_with_policies(bencher: Bencher<'_, '_>, policies: usize) {
     let access = match policies {
-        13 => AccessPolicy::shipped().unwrap(),
+        14 => AccessPolicy::shipped().unwrap(),
         _ => AccessPolicy::parse("twenty.cedar", TWENTY).unwrap(),
     };
     assert_eq!(access.ids().count(), policies);

@@ -94,7 +94,7 @@ pub const CLAIMS: [Claim; 10] = [
     Claim {
         says: "who is in neither group may do nothing",
         principals: &[USER],
-        actions: &[CANCEL, DELETE, "StartSweep", "ReadSweep"],
+        actions: &[CANCEL, DELETE, "StartSweep", "ReadSweep", "ReadDecision"],
         bound: r#"principal in Jobwarden::Group::"jobwarden-operators" ||
                   principal in Jobwarden::Group::"jobwarden-force""#,
         guards: &[],

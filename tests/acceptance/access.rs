@@ -1,7 +1,7 @@
 //! The access policy: strict loading, and Cedar's two ways of failing open.
 
 use shared::access::{
-    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Principal, Refusal, SweepAction,
+    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Principal, Refusal, ServiceAction,
     Terms, User,
 };
 use shared::execution::{ExecutionRow, Job, JobFacts, Status};
@@ -188,20 +188,25 @@ fn a_sweeper_cancels_only_what_waits_and_is_pinned() {
 }
 
 #[test]
-fn sweeps_are_for_operators_and_the_force_group() {
+fn sweeps_and_decisions_are_for_operators_and_the_force_group() {
     let policy = AccessPolicy::shipped().unwrap();
-    let start = SweepAction::Start { dry_run: false, releases_plan: true };
+    let sweeps = Operation::ALL.into_iter().flat_map(|operation| {
+        let start = ServiceAction::StartSweep { operation, dry_run: false, releases_plan: true };
+        [start, ServiceAction::ReadSweep { operation }]
+    });
+    let on = [ExecutionAction::Cancel, ExecutionAction::Delete];
+    let decisions =
+        on.map(|on| ServiceAction::ReadDecision { on, hypothetical: on == ExecutionAction::Cancel });
+    let actions: Vec<_> = sweeps.chain(decisions).collect();
     for (group, allowed) in [
         ("jobwarden-operators", true),
         ("jobwarden-force", true),
         ("999/jobwarden-force", false),
         ("", false),
     ] {
-        for action in [start, SweepAction::Read] {
-            for operation in Operation::ALL {
-                let decision = policy.decide_sweep(&user(group), action, operation, now());
-                assert_eq!(matches!(decision, Decision::Allow(_)), allowed, "{group}: {decision:?}");
-            }
+        for action in &actions {
+            let decision = policy.decide_service(&user(group), *action, now());
+            assert_eq!(matches!(decision, Decision::Allow(_)), allowed, "{group}: {decision:?}");
         }
     }
 }

@@ -108,6 +108,10 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
             let function = read_sweeps::ReadSweeps { bucket, access, caller_identity };
             serde_json::to_value(function.handle(event, now()).await)?
         }
+        "read-decision" => {
+            let function = read_decision::ReadDecision { iot, access, caller_identity, jobs };
+            serde_json::to_value(function.handle(event, now()).await)?
+        }
         "validate-access-policy" => validate::<AccessPolicy>(event)?,
         "validate-retention-rules" => validate::<Retention>(event)?,
         other => panic!("no function {other}"),
@@ -200,7 +204,7 @@ async fn every_sample_event_has_the_outcome_that_is_written_beside_it() {
         check(name, expected.as_table().unwrap()).await;
     }
     let functions: BTreeSet<_> = files.iter().map(|name| name.split('.').next().unwrap()).collect();
-    assert_eq!(functions.len(), 8, "a function has no event: {functions:?}");
+    assert_eq!(functions.len(), 9, "a function has no event: {functions:?}");
 }
 
 /// What does not go through holds up its lane no longer than it has to.

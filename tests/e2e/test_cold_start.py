@@ -33,6 +33,7 @@ SETTINGS = {
     "DeleteExpired": WORKER,
     "CancelStale": WORKER,
     "ReadSweeps": {"CALLER_IDENTITY": "iam", "ACCESS_POLICY": "compiled", "BUCKET": "b"},
+    "ReadDecision": {"CALLER_IDENTITY": "iam", "ACCESS_POLICY": "compiled"},
     "ValidateAccessPolicy": {},
     "ValidateRetentionRules": {},
 }

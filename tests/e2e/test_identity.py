@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fleet import identity
+from stack import CALLERS, USERS
 
 
 def test_unsigned_requests_are_refused_on_every_route(world, operator):
@@ -12,6 +13,7 @@ def test_unsigned_requests_are_refused_on_every_route(world, operator):
         ("PUT", f"/things/{m.thing}/jobs/{m.job}/cancel"),
         ("DELETE", f"/things/{m.thing}/jobs/{m.job}/executionNumber/1"),
         ("POST", "/sweeps"),
+        ("POST", "/decisions"),
         ("GET", "/sweeps"),
         ("GET", "/sweeps/some-sweep"),
         ("GET", "/sweeps/some-sweep/report"),
@@ -36,6 +38,25 @@ def test_identity_never_comes_from_a_header(headers, world, nobody):
     answer = nobody.wire.send("PUT", f"/things/{m.thing}/jobs/{m.job}/cancel", headers=headers)
     assert (answer.status, answer.error) == (403, "AccessDeniedException")
     assert world.status(m) == "QUEUED"
+
+
+def test_each_caller_is_a_user_who_may_assume_its_one_role(world, principals):
+    iam = world.stack.client("iam")
+    assert sorted(user["UserName"] for user in iam.list_users()["Users"]) == sorted(USERS.values())
+    for caller, user in USERS.items():
+        sts = world.stack.client("sts", caller=user)
+        for role in CALLERS.values():
+            arn = iam.get_role(RoleName=role)["Role"]["Arn"]
+            if role == CALLERS[caller]:
+                sts.assume_role(RoleArn=arn, RoleSessionName="a-test")
+            else:
+                with pytest.raises(sts.exceptions.ClientError, match="AccessDenied"):
+                    sts.assume_role(RoleArn=arn, RoleSessionName="a-test")
+        # Without the role the user is nobody to the API.
+        m = world.execution()
+        answer = principals(user).wire.send("PUT", f"/things/{m.thing}/jobs/{m.job}/cancel")
+        assert answer.status == 403, (user, answer)
+        assert world.status(m) == "QUEUED"
 
 
 def refused(call, **arguments) -> str:

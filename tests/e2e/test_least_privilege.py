@@ -8,7 +8,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-FUNCTIONS = ("CancelExecution", "DeleteExecution", "StartSweep", "DeleteExpired", "CancelStale", "ReadSweeps")
+FUNCTIONS = (
+    *("CancelExecution", "DeleteExecution", "StartSweep", "DeleteExpired", "CancelStale", "ReadSweeps"),
+    *("ReadDecision", "ValidateAccessPolicy", "ValidateRetentionRules"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +74,8 @@ def test_no_function_may_do_more_to_aws_iot(function, world, wear):
     assert world.status(m) == "QUEUED"
 
 
-@pytest.mark.parametrize("function", ["StartSweep", "ReadSweeps"])
-def test_who_only_starts_or_reads_sweeps_sees_no_job(function, world, wear):
+@pytest.mark.parametrize("function", ["StartSweep", "ReadSweeps", "ValidateAccessPolicy"])
+def test_who_has_nothing_to_do_with_jobs_sees_none(function, world, wear):
     iot = wear(function, "iot")
     m = world.execution()
     assert denied(iot.list_jobs)
@@ -119,3 +122,41 @@ def test_the_bucket_is_written_only_where_the_work_is(world, wear):
     finally:
         for key in ("archive/a-test.jsonl", "sweeps/a-test/state.json", "elsewhere"):
             world.s3.delete_object(Bucket=bucket, Key=key)
+
+
+def test_policies_and_rules_are_read_only_where_they_count(world, wear):
+    """From AppConfig and from the bucket; no function may deploy or write them."""
+    outputs = world.stack.outputs
+    session = {"ApplicationIdentifier": outputs["PolicyApplicationId"]}
+    session["EnvironmentIdentifier"] = outputs["PolicyEnvironmentId"]
+
+    def may_read(function: str, profile: str, key: str) -> tuple[bool, bool]:
+        deployed = wear(function, "appconfigdata").start_configuration_session
+        stored = wear(function, "s3").get_object
+        return (
+            not denied(deployed, **session, ConfigurationProfileIdentifier=outputs[f"{profile}ProfileId"]),
+            not denied(stored, Bucket=world.bucket, Key=key, VersionId=versions[key]),
+        )
+
+    keys = {"AccessPolicy": "policies/access.cedar", "RetentionRules": "policies/retention.toml"}
+    versions = {key: world.s3.put_object(Bucket=world.bucket, Key=key, Body=b"x")["VersionId"] for key in keys.values()}
+    readers = {
+        profile: {f for f in FUNCTIONS if may_read(f, profile, key) == (True, True)} for profile, key in keys.items()
+    }
+    strangers = {
+        profile: {f for f in FUNCTIONS if may_read(f, profile, key) == (False, False)} for profile, key in keys.items()
+    }
+    validators = {"ValidateAccessPolicy", "ValidateRetentionRules"}
+    assert readers["AccessPolicy"] == set(FUNCTIONS) - validators
+    assert strangers["AccessPolicy"] == validators
+    assert readers["RetentionRules"] == {"DeleteExpired", "CancelStale"}
+    assert strangers["RetentionRules"] == set(FUNCTIONS) - readers["RetentionRules"]
+    for function in FUNCTIONS:
+        assert denied(wear(function, "s3").put_object, Bucket=world.bucket, Key=keys["AccessPolicy"], Body=b"x")
+        assert denied(
+            wear(function, "appconfig").create_hosted_configuration_version,
+            ApplicationId=outputs["PolicyApplicationId"],
+            ConfigurationProfileId=outputs["AccessPolicyProfileId"],
+            Content=b"x",
+            ContentType="text/plain",
+        )

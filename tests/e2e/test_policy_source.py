@@ -5,11 +5,17 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
 import time
 import uuid
 
 import pytest
 from conftest import ROOT
+from stack import STACK_NAME
 from test_cold_start import SETTINGS, start
 from test_sweeps import Sweeps
 from world import wait_until
@@ -228,6 +234,32 @@ def test_a_sweep_goes_by_the_deployed_rules_and_says_which(world, operator, appc
     assert world.status(m) is None
     assert [record["job"]["job"]["jobId"] for record in world.archived(done["sweepId"])] == [m.job]
     appconfig.deploy("RetentionRules", RULES)
+
+
+def test_the_readme_publishes_as_it_says(world, operator, appconfig, tmp_path):
+    readme = (ROOT / "README.md").read_text()
+    block = textwrap.dedent(readme[readme.index("  APPLICATION=$(output") :].partition("```")[0])
+    first = block[: block.index('publish "$(output RetentionRulesProfileId)"')].replace("2026-11-23", "from-the-readme")
+    output = (readme[readme.index("output() {") :].partition("}")[0] + "}").replace(
+        "--stack-name jobwarden", f"--stack-name {STACK_NAME}"
+    )
+    commands = tmp_path / "publish.sh"
+    commands.write_text(f"set -euo pipefail\n{output}\n{first}")
+    tools = pathlib.Path(sys.executable).parent
+    environment = {**world.stack.environment(), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "AWS_PAGER": ""}
+    done = subprocess.run(
+        ["bash", commands], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    started = json.loads(done.stdout)
+    in_force(world, operator, "from-the-readme")
+    # AppConfig would watch it for ten minutes and take nothing else meanwhile.
+    appconfig.client.stop_deployment(
+        ApplicationId=started["ApplicationId"],
+        EnvironmentId=started["EnvironmentId"],
+        DeploymentNumber=started["DeploymentNumber"],
+        AllowRevert=True,
+    )
 
 
 def version_of(world, key: str, text: str) -> str:

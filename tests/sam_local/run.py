@@ -39,7 +39,7 @@ IMAGE = f"public.ecr.aws/lambda/provided:al2023-{fast.ARCHITECTURE}"
 AT_ONCE = 2
 FUNCTIONS = (
     *("cancel-execution", "delete-execution", "start-sweep", "delete-expired", "cancel-stale", "read-sweeps"),
-    *("validate-access-policy", "validate-retention-rules"),
+    *("read-decision", "validate-access-policy", "validate-retention-rules"),
 )
 
 

@@ -29,6 +29,9 @@ pub struct Iot<R> {
     right: PhantomData<R>,
 }
 
+/// Reads, and nothing else.
+pub type IotReader = Iot<ToRead>;
+
 /// Reads, and cancels.
 pub type IotCanceller = Iot<ToCancel>;
 
@@ -37,6 +40,10 @@ pub type IotDeleter = Iot<ToDelete>;
 
 /// Reads, cancels and deletes: the guarded delete needs both.
 pub type IotOperator = Iot<ToCancelAndDelete>;
+
+/// No right besides reading.
+#[derive(Debug, Clone, Copy)]
+pub enum ToRead {}
 
 /// The right to cancel.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,8 @@ use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use jiff::Timestamp;
 use object_store::ObjectStore;
 use serde_json::{Value, json};
-use shared::access::{AccessPolicy, SweepAction};
-use shared::api::{ApiError, ApiRequest, ApiResponse, CallerIdentity, ErrorCode, permit_sweep, principal};
+use shared::access::{AccessPolicy, ServiceAction};
+use shared::api::{ApiError, ApiRequest, ApiResponse, CallerIdentity, ErrorCode, permit, principal};
 use shared::document::Current;
 use shared::guard::Caller;
 use shared::operation::Operation;
@@ -53,7 +53,7 @@ impl<B: ObjectStore> ReadSweeps<B> {
         let access = self.access.get().await;
         let asked = wanted.operation.map_or(Operation::ALL.to_vec(), |operation| vec![operation]);
         for operation in asked {
-            permit_sweep(&access, caller, SweepAction::Read, operation)?;
+            permit(&access, caller, ServiceAction::ReadSweep { operation })?;
         }
         let page = sweep::list(&self.bucket, &wanted).await.map_err(failed)?;
         let sweeps: Vec<_> = page.sweeps.iter().map(Sweep::view).collect();
@@ -71,7 +71,8 @@ impl<B: ObjectStore> ReadSweeps<B> {
     /// sweeps does not learn which there are.
     async fn one(&self, caller: &Caller<'_>, request: ApiRequest) -> Result<Sweep, ApiError> {
         let id = request.sweep_id()?;
-        permit_sweep(&*self.access.get().await, caller, SweepAction::Read, id.operation())?;
+        let read = ServiceAction::ReadSweep { operation: id.operation() };
+        permit(&*self.access.get().await, caller, read)?;
         sweep::read(&self.bucket, &id).await.map_err(failed)
     }
 }

@@ -4,8 +4,8 @@ use aws::gateway::{self, Call};
 use jiff::Timestamp;
 use object_store::ObjectStore;
 use serde_json::{Value, json};
-use shared::access::{AccessPolicy, SweepAction};
-use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, permit_sweep, principal};
+use shared::access::{AccessPolicy, ServiceAction};
+use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, permit, principal};
 use shared::document::Current;
 use shared::guard::Caller;
 use shared::operation::Operation;
@@ -49,12 +49,13 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
     async fn called(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
         let request = call.request.start_sweep()?;
         let principal = principal(self.caller_identity, &call.identified)?;
-        let action = SweepAction::Start {
+        let action = ServiceAction::StartSweep {
+            operation: request.operation,
             dry_run: self.starter().dry_run(request.dry_run),
             releases_plan: request.release_plan.is_some(),
         };
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
-        permit_sweep(&*self.access.get().await, &caller, action, request.operation)?;
+        permit(&*self.access.get().await, &caller, action)?;
         let trigger = Trigger {
             operation: request.operation,
             dry_run: request.dry_run,

@@ -4,19 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::hypothetical::{ACCOUNT, HypotheticalExecution};
 use super::{
-    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Principal, SweepAction, Terms,
-    UnmetPermit, User,
+    AccessPolicy, Decision, ExecutionAction, Principal, ServiceAction, Terms, UnmetPermit, User, WholeFacts,
 };
-use crate::execution::{Execution, ExecutionRow, Job, JobFacts, Status};
-use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
+use crate::execution::Status;
 use crate::operation::Operation;
 use crate::ports::Force;
-use crate::retention::fixed_length;
 use crate::source_text::{Problem, Problems, line_of};
 
 /// What came of the cases of one file.
@@ -89,6 +86,11 @@ struct Case {
     /// For starting and reading sweeps: what the sweep does.
     #[serde(default = "every_operation")]
     sweep: OneOrMany<Operation>,
+    /// For reading decisions: what the decision is on.
+    #[serde(default = "every_execution_action")]
+    on: OneOrMany<ExecutionAction>,
+    #[serde(default = "no")]
+    hypothetical: OneOrMany<bool>,
     #[serde(default)]
     status: Option<OneOrMany<Status>>,
     #[serde(default = "no")]
@@ -105,7 +107,7 @@ struct Case {
     releases_plan: OneOrMany<bool>,
     now: Option<OneOrMany<String>>,
     #[serde(default)]
-    execution: ExecutionOf,
+    execution: HypotheticalExecution,
     decision: Expected,
     /// The ids of the policies that have to decide, all of them; left out, any may.
     policies: Option<BTreeSet<String>>,
@@ -135,12 +137,17 @@ fn every_operation() -> OneOrMany<Operation> {
     OneOrMany::Many(Operation::ALL.to_vec())
 }
 
+fn every_execution_action() -> OneOrMany<ExecutionAction> {
+    OneOrMany::Many(vec![ExecutionAction::Cancel, ExecutionAction::Delete])
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 enum Action {
     CancelJobExecution,
     DeleteJobExecution,
     StartSweep,
     ReadSweep,
+    ReadDecision,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -175,28 +182,6 @@ struct UserOf {
     claims: BTreeMap<String, String>,
 }
 
-/// An execution and its job; whatever is left out is ordinary.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct ExecutionOf {
-    job_id: Option<String>,
-    thing_name: Option<String>,
-    execution_number: Option<i64>,
-    queued_age: Option<String>,
-    started_age: Option<String>,
-    last_updated_age: Option<String>,
-    job_tags: BTreeMap<String, String>,
-    job_namespace_id: Option<String>,
-    job_retries: bool,
-    job_continuous: bool,
-    version_number: Option<i64>,
-    status_details: BTreeMap<String, String>,
-    approximate_seconds_before_timed_out: Option<i64>,
-    retry_attempt: i64,
-    thing_groups: BTreeSet<String>,
-    thing_attributes: BTreeMap<String, String>,
-}
-
 /// One case, without lists.
 #[derive(Debug, Clone)]
 struct Situation {
@@ -207,8 +192,8 @@ struct Situation {
 
 #[derive(Debug, Clone)]
 enum Wish {
-    Execution(ExecutionAction, Box<(Execution, JobFacts, AskedFacts)>),
-    Sweep(SweepAction, Operation),
+    Execution(ExecutionAction, Box<WholeFacts>),
+    Service(ServiceAction),
 }
 
 impl Case {
@@ -267,16 +252,30 @@ impl Case {
             statuses.into_iter().map(wish).collect()
         };
         let sweeps = self.sweep.values().into_iter();
+        let services = |actions: Vec<ServiceAction>| Ok(actions.into_iter().map(Wish::Service).collect());
         match action {
             Action::CancelJobExecution => on_executions(ExecutionAction::Cancel),
             Action::DeleteJobExecution => on_executions(ExecutionAction::Delete),
             Action::StartSweep => {
-                let start = |releases_plan| SweepAction::Start { dry_run: terms.dry_run, releases_plan };
-                let starts: Vec<_> = self.releases_plan.values().into_iter().map(start).collect();
-                let of = |sweep| starts.iter().map(move |start| Wish::Sweep(*start, sweep));
-                Ok(sweeps.flat_map(of).collect())
+                let (released, dry_run) = (self.releases_plan.values(), terms.dry_run);
+                let of = |operation| {
+                    let start =
+                        move |releases_plan| ServiceAction::StartSweep { operation, dry_run, releases_plan };
+                    released.iter().copied().map(start)
+                };
+                services(sweeps.flat_map(of).collect())
             }
-            Action::ReadSweep => Ok(sweeps.map(|sweep| Wish::Sweep(SweepAction::Read, sweep)).collect()),
+            Action::ReadSweep => {
+                services(sweeps.map(|operation| ServiceAction::ReadSweep { operation }).collect())
+            }
+            Action::ReadDecision => {
+                let made_up = self.hypothetical.values();
+                let of = |on| {
+                    let read = move |hypothetical| ServiceAction::ReadDecision { on, hypothetical };
+                    made_up.iter().copied().map(read)
+                };
+                services(self.on.values().into_iter().flat_map(of).collect())
+            }
         }
     }
 
@@ -312,78 +311,19 @@ fn spread(terms: Vec<Terms>, values: &OneOrMany<bool>, set: impl Fn(&mut Terms, 
 /// The time of cases that name none.
 const NOW: &str = "2026-11-21T12:00:00Z";
 
-/// The account of cases that name none.
-const ACCOUNT: &str = "123456789012";
-
 fn member(group: String) -> Principal {
     let id = format!("arn:aws:sts::{ACCOUNT}:assumed-role/{group}/somebody");
     let groups = if group.is_empty() { Vec::new() } else { vec![group] };
     Principal::User(User { id, account: ACCOUNT.to_owned(), groups, claims: BTreeMap::new() })
 }
 
-impl ExecutionOf {
-    fn facts(&self, status: Status, now: Timestamp) -> Result<(Execution, JobFacts, AskedFacts), String> {
-        let name = |given: &Option<String>, ordinary: &str| given.clone().unwrap_or(ordinary.to_owned());
-        let job_id = JobId::parse(&name(&self.job_id, "a-job")).map_err(|error| error.to_string())?;
-        let thing_name =
-            ThingName::parse(&name(&self.thing_name, "a-thing")).map_err(|error| error.to_string())?;
-        let namespace_id = self.job_namespace_id.as_deref().map(NamespaceId::parse).transpose();
-        let ago = |given: &Option<String>, ordinary| match given {
-            Some(text) => age(text).map(|age| now - age),
-            None => Ok(now - SignedDuration::from_hours(ordinary)),
-        };
-        let waits = status == Status::Queued;
-        let row = ExecutionRow {
-            thing_name,
-            execution_number: ExecutionNumber::new(self.execution_number.unwrap_or(1)),
-            status,
-            queued_at: ago(&self.queued_age, 3)?,
-            started_at: if waits { None } else { Some(ago(&self.started_age, 2)?) },
-            last_updated_at: ago(&self.last_updated_age, 1)?,
-            retry_attempt: Some(self.retry_attempt),
-        };
-        let execution = Execution {
-            job_id: job_id.clone(),
-            row,
-            version_number: Version::new(self.version_number.unwrap_or(1)),
-            force_canceled: false,
-            status_details: self.status_details.clone(),
-            approximate_seconds_before_timed_out: self.approximate_seconds_before_timed_out,
-        };
-        let job = Job {
-            arn: format!("arn:aws:iot:eu-west-1:{ACCOUNT}:job/{job_id}"),
-            job_id,
-            namespace_id: namespace_id.map_err(|error| error.to_string())?,
-            retries: self.job_retries,
-            continuous: self.job_continuous,
-        };
-        let asked = AskedFacts {
-            description: Some(execution.clone()),
-            retry_attempt: Some(self.retry_attempt),
-            thing_groups: Some(self.thing_groups.clone()),
-            thing_attributes: Some(self.thing_attributes.clone()),
-        };
-        Ok((execution, JobFacts { job, tags: self.job_tags.clone() }, asked))
-    }
-}
-
-fn age(text: &str) -> Result<SignedDuration, String> {
-    fixed_length(text).map_err(|_| format!("`{text}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
-}
-
-fn whole((execution, job, asked): &(Execution, JobFacts, AskedFacts)) -> ExecutionFacts<'_> {
-    ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job, asked }
-}
-
 impl Situation {
     fn decide(&self, policy: &AccessPolicy) -> Decision {
         match &self.wish {
             Wish::Execution(action, facts) => {
-                policy.decide(&self.principal, *action, &whole(facts), &self.terms)
+                policy.decide(&self.principal, *action, &facts.facts(), &self.terms)
             }
-            Wish::Sweep(action, sweep) => {
-                policy.decide_sweep(&self.principal, *action, *sweep, self.terms.now)
-            }
+            Wish::Service(action) => policy.decide_service(&self.principal, *action, self.terms.now),
         }
     }
 
@@ -391,11 +331,9 @@ impl Situation {
     fn unmet(&self, policy: &AccessPolicy, decision: &Decision) -> Vec<UnmetPermit> {
         match &self.wish {
             Wish::Execution(action, facts) => {
-                policy.unmet(decision, &self.principal, *action, &whole(facts), &self.terms)
+                policy.unmet(decision, &self.principal, *action, &facts.facts(), &self.terms)
             }
-            Wish::Sweep(action, sweep) => {
-                policy.unmet_sweep(decision, &self.principal, *action, *sweep, self.terms.now)
-            }
+            Wish::Service(action) => policy.unmet_service(decision, &self.principal, *action, self.terms.now),
         }
     }
 }
@@ -412,10 +350,10 @@ impl fmt::Display for Situation {
                     "{} of {}, force {force}, hasExpectedVersion {pinned}, archived {archived}, \
                      pastRetention {past_retention}",
                     action.as_str(),
-                    facts.0.row.status
+                    facts.execution.row.status
                 )?;
             }
-            Wish::Sweep(action, sweep) => write!(f, "{} {sweep}", action.as_str())?,
+            Wish::Service(action) => write!(f, "{} {}", action.as_str(), action.about())?,
         }
         write!(f, ", dryRun {dry_run}, now {now}")
     }

@@ -6,10 +6,9 @@ use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, Restric
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{ExecutionAction, Principal, SweepAction};
+use super::{ExecutionAction, Principal, ServiceAction};
 use crate::execution::{Execution, ExecutionRow, JobFacts, Status};
 use crate::ids::JobId;
-use crate::operation::Operation;
 use crate::ports::Force;
 
 /// What is known of an execution and its job.
@@ -37,6 +36,25 @@ pub struct AskedFacts {
     pub thing_groups: Option<BTreeSet<String>>,
     /// The thing's attributes.
     pub thing_attributes: Option<BTreeMap<String, String>>,
+}
+
+/// Everything that is known of an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeFacts {
+    /// The execution.
+    pub execution: Execution,
+    /// The job and its tags.
+    pub job: JobFacts,
+    /// Facts that are read only where a policy asks for them.
+    pub asked: AskedFacts,
+}
+
+impl WholeFacts {
+    /// The facts, for a decision.
+    pub fn facts(&self) -> ExecutionFacts<'_> {
+        let Self { execution, job, asked } = self;
+        ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job, asked }
+    }
 }
 
 /// The terms of a request: what is asked, from where and when.
@@ -251,28 +269,32 @@ impl ExecutionAction {
     }
 }
 
-impl SweepAction {
+impl ServiceAction {
     pub(super) fn uid(self) -> Result<EntityUid, FactsError> {
         uid("Action", self.as_str())
     }
 
+    pub(super) fn resource(self) -> Result<EntityUid, FactsError> {
+        let kind = match self {
+            Self::StartSweep { .. } | Self::ReadSweep { .. } => "Sweep",
+            Self::ReadDecision { .. } => "Decision",
+        };
+        uid(kind, self.about())
+    }
+
     pub(super) fn context(self, now: Timestamp) -> Result<Context, FactsError> {
+        let now = ("now", Fact::Time(now));
         match self {
-            Self::Start { dry_run, releases_plan } => {
-                let facts = [
-                    ("dryRun", Fact::Bool(dry_run)),
-                    ("releasesPlan", Fact::Bool(releases_plan)),
-                    ("now", Fact::Time(now)),
-                ];
-                context(facts, None)
+            Self::StartSweep { dry_run, releases_plan, .. } => {
+                let (dry_run, releases_plan) = (Fact::Bool(dry_run), Fact::Bool(releases_plan));
+                context([("dryRun", dry_run), ("releasesPlan", releases_plan), now], None)
             }
-            Self::Read => context([("now", Fact::Time(now))], None),
+            Self::ReadSweep { .. } => context([now], None),
+            Self::ReadDecision { hypothetical, .. } => {
+                context([("hypothetical", Fact::Bool(hypothetical)), now], None)
+            }
         }
     }
-}
-
-pub(super) fn sweep_uid(operation: Operation) -> Result<EntityUid, FactsError> {
-    uid("Sweep", operation.as_str())
 }
 
 fn context<const N: usize>(

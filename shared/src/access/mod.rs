@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod facts;
+mod hypothetical;
 mod needs;
 mod policy;
 mod unmet;
@@ -12,7 +13,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use facts::{AskedFacts, ExecutionFacts, Terms};
+pub use facts::{AskedFacts, ExecutionFacts, Terms, WholeFacts};
+pub use hypothetical::HypotheticalExecution;
 pub use needs::Needs;
 pub use policy::AccessPolicy;
 pub use unmet::UnmetPermit;
@@ -51,11 +53,13 @@ pub struct User {
 }
 
 /// What may be done to an execution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecutionAction {
     /// CancelJobExecution.
+    #[serde(rename = "CancelJobExecution")]
     Cancel,
     /// DeleteJobExecution.
+    #[serde(rename = "DeleteJobExecution")]
     Delete,
 }
 
@@ -69,26 +73,47 @@ impl ExecutionAction {
     }
 }
 
-/// What may be done with sweeps.
+/// What may be asked of the service itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SweepAction {
-    /// Start one.
-    Start {
+pub enum ServiceAction {
+    /// Start a sweep.
+    StartSweep {
+        /// What it does.
+        operation: Operation,
         /// Whether it only plans.
         dry_run: bool,
         /// Whether it names a plan that the breaker stopped.
         releases_plan: bool,
     },
-    /// Read its progress and report.
-    Read,
+    /// Read the progress and the reports of sweeps.
+    ReadSweep {
+        /// What they do.
+        operation: Operation,
+    },
+    /// Ask what would come of a request, without making it.
+    ReadDecision {
+        /// What would be done.
+        on: ExecutionAction,
+        /// Whether the execution is made up.
+        hypothetical: bool,
+    },
 }
 
-impl SweepAction {
+impl ServiceAction {
     /// Its name in the access policy.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Start { .. } => "StartSweep",
-            Self::Read => "ReadSweep",
+            Self::StartSweep { .. } => "StartSweep",
+            Self::ReadSweep { .. } => "ReadSweep",
+            Self::ReadDecision { .. } => "ReadDecision",
+        }
+    }
+
+    /// What it is about: the operation of sweeps, or the action that a decision is on.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::StartSweep { operation, .. } | Self::ReadSweep { operation } => operation.as_str(),
+            Self::ReadDecision { on, .. } => on.as_str(),
         }
     }
 }

@@ -9,11 +9,10 @@ use cedar_policy::{
 use jiff::Timestamp;
 use miette::Diagnostic;
 
-use super::facts::{ExecutionFacts, FactsError, Terms, sweep_uid};
+use super::facts::{ExecutionFacts, FactsError, Terms};
 use super::needs::{Needs, Outline, needs};
-use super::{DecidingPolicy, Decision, ExecutionAction, Explanation, Principal, Refusal, SweepAction};
+use super::{DecidingPolicy, Decision, ExecutionAction, Explanation, Principal, Refusal, ServiceAction};
 use crate::digest;
-use crate::operation::Operation;
 use crate::source_text::{Problem, Problems, line_of};
 
 const SHIPPED_POLICIES: &str = include_str!("../../../policies/access.cedar");
@@ -107,15 +106,9 @@ impl AccessPolicy {
         told(self.question(principal, action, facts, terms).map(|question| self.ask(&question)))
     }
 
-    /// Whether `principal` may do `action` with sweeps of `operation`.
-    pub fn decide_sweep(
-        &self,
-        principal: &Principal,
-        action: SweepAction,
-        operation: Operation,
-        now: Timestamp,
-    ) -> Decision {
-        told(self.sweep_question(principal, action, operation, now).map(|question| self.ask(&question)))
+    /// Whether `principal` may ask `action` of the service.
+    pub fn decide_service(&self, principal: &Principal, action: ServiceAction, now: Timestamp) -> Decision {
+        told(self.service_question(principal, action, now).map(|question| self.ask(&question)))
     }
 
     /// The question whether `principal` may do `action` to an execution.
@@ -131,15 +124,14 @@ impl AccessPolicy {
         self.put(principal, action.uid()?, facts.uid()?, Some(resource), context)
     }
 
-    /// The question whether `principal` may do `action` with sweeps of `operation`.
-    pub(super) fn sweep_question(
+    /// The question whether `principal` may ask `action` of the service.
+    pub(super) fn service_question(
         &self,
         principal: &Principal,
-        action: SweepAction,
-        operation: Operation,
+        action: ServiceAction,
         now: Timestamp,
     ) -> Result<Question, FactsError> {
-        self.put(principal, action.uid()?, sweep_uid(operation)?, None, action.context(now)?)
+        self.put(principal, action.uid()?, action.resource()?, None, action.context(now)?)
     }
 
     fn put(

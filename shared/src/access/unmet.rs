@@ -12,10 +12,9 @@ use super::facts::FactsError;
 use super::needs::names_attribute;
 use super::policy::Question;
 use super::{
-    AccessPolicy, DecidingPolicy, Decision, ExecutionAction, ExecutionFacts, Principal, Refusal, SweepAction,
-    Terms,
+    AccessPolicy, DecidingPolicy, Decision, ExecutionAction, ExecutionFacts, Principal, Refusal,
+    ServiceAction, Terms,
 };
-use crate::operation::Operation;
 
 /// The facts that people and devices wrote by hand. Tags are such facts too.
 const WRITTEN: [&str; 3] = ["statusDetails", "thingAttributes", "thingGroups"];
@@ -85,16 +84,15 @@ impl AccessPolicy {
         unmet(self, decision, || self.question(principal, action, facts, terms))
     }
 
-    /// The same of a decision on sweeps.
-    pub fn unmet_sweep(
+    /// The same of a decision on what may be asked of the service.
+    pub fn unmet_service(
         &self,
         decision: &Decision,
         principal: &Principal,
-        action: SweepAction,
-        operation: Operation,
+        action: ServiceAction,
         now: Timestamp,
     ) -> Vec<UnmetPermit> {
-        unmet(self, decision, || self.sweep_question(principal, action, operation, now))
+        unmet(self, decision, || self.service_question(principal, action, now))
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::ids::{StatusDetails, Version, Violation, quoted};
+use crate::ids::{StatusDetails, Violation, quoted};
 
 /// The most a body may have; the largest legal one is about 45 KiB.
 pub(super) const MAX_BODY: usize = 64 * 1024;
@@ -66,15 +66,47 @@ impl Members {
         self.0.remove(name).filter(|value| Kind::of(value) != Kind::Null)
     }
 
-    pub(super) fn version(&mut self, violations: &mut Vec<Violation>) -> Option<Version> {
-        let value = self.take("expectedVersion")?;
+    pub(super) fn number<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, Violation>,
+        violations: &mut Vec<Violation>,
+    ) -> Option<T> {
+        let value = self.take(name)?;
         match Kind::of(&value) {
-            Kind::Number => report(Version::parse(value.get()), violations),
+            Kind::Number => report(parse(value.get()), violations),
             kind => {
-                violations.push(wrong_type("expectedVersion", "a whole number", kind.as_str()));
+                violations.push(wrong_type(name, "a whole number", kind.as_str()));
                 None
             }
         }
+    }
+
+    /// A member that is an object of a form of its own.
+    pub(super) fn object<T: DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+        violations: &mut Vec<Violation>,
+    ) -> Option<T> {
+        let value = self.take(name)?;
+        let kind = Kind::of(&value);
+        let read = match kind {
+            Kind::Object => serde_json::from_str(value.get())
+                .map_err(|error| Violation::new(name, cut(&error.to_string()))),
+            _ => Err(wrong_type(name, "an object", kind.as_str())),
+        };
+        report(read, violations)
+    }
+
+    /// A member that is a text with a meaning.
+    pub(super) fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, Violation>,
+        violations: &mut Vec<Violation>,
+    ) -> Option<T> {
+        let text = self.text(name, violations)?;
+        report(parse(&text), violations)
     }
 
     pub(super) fn status_details(&mut self, violations: &mut Vec<Violation>) -> Option<StatusDetails> {
@@ -115,6 +147,22 @@ impl Members {
     pub(super) fn text(&mut self, name: &'static str, violations: &mut Vec<Violation>) -> Option<String> {
         let text = text(&self.take(name)?);
         report(text.map_err(|what| wrong_type(name, "a text", what)), violations)
+    }
+
+    /// A member that has to be there, with what it is in words.
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        parse: impl Fn(&str) -> Result<T, Violation>,
+        violations: &mut Vec<Violation>,
+    ) -> Option<T> {
+        let known = violations.len();
+        let parsed = self.parsed(name, parse, violations);
+        if parsed.is_none() && violations.len() == known {
+            violations.push(Violation::new(name, format!("is required: {what}")));
+        }
+        parsed
     }
 
     pub(super) fn bool(&mut self, name: &'static str, violations: &mut Vec<Violation>) -> Option<bool> {

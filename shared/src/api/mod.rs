@@ -1,13 +1,15 @@
 //! The API's edge: requests parsed to the last member, answers in the wire form of AWS IoT.
 
 mod body;
+mod decision;
 mod error;
 mod permit;
 mod principal;
 mod request;
 
+pub use decision::DecisionAnswer;
 pub use error::{ApiError, ErrorCode};
-pub use permit::permit_sweep;
+pub use permit::permit;
 pub use principal::{CallerIdentity, Identified, principal};
 pub use request::{ApiRequest, StartRequest};
 

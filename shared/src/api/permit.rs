@@ -1,25 +1,19 @@
-//! Whether a caller may do something with sweeps.
+//! Whether a caller may ask something of the service.
 
 use tracing::info;
 
 use super::{ApiError, ErrorCode};
-use crate::access::{AccessPolicy, Decision, SweepAction};
+use crate::access::{AccessPolicy, Decision, ServiceAction};
 use crate::guard::Caller;
-use crate::operation::Operation;
 
 /// Asks the access policy, and writes the audit trail's line.
 ///
 /// # Errors
 /// AccessDeniedException with the policies that refuse, or what those that would permit it lack.
-pub fn permit_sweep(
-    access: &AccessPolicy,
-    caller: &Caller<'_>,
-    action: SweepAction,
-    operation: Operation,
-) -> Result<(), ApiError> {
-    let decision = access.decide_sweep(caller.principal, action, operation, caller.now);
+pub fn permit(access: &AccessPolicy, caller: &Caller<'_>, action: ServiceAction) -> Result<(), ApiError> {
+    let decision = access.decide_service(caller.principal, action, caller.now);
     let mut explanation = access.explain(&decision, None);
-    explanation.unmet = access.unmet_sweep(&decision, caller.principal, action, operation, caller.now);
+    explanation.unmet = access.unmet_service(&decision, caller.principal, action, caller.now);
     info!(
         event = "decision",
         outcome = explanation.outcome,
@@ -29,7 +23,7 @@ pub fn permit_sweep(
         principal = %caller.principal,
         request_id = caller.request_id,
         action = action.as_str(),
-        %operation,
+        operation = action.about(),
     );
     match decision {
         Decision::Allow(_) => Ok(()),
@@ -50,6 +44,7 @@ mod tests {
     use super::*;
     use crate::access::{Principal, User};
     use crate::api::ApiResponse;
+    use crate::operation::Operation;
 
     #[test]
     fn a_refusal_by_default_says_what_the_permits_lack() {
@@ -60,9 +55,10 @@ mod tests {
         let principal = Principal::User(User { id: "anna".to_owned(), account, groups, claims });
         let now = "2026-11-21T12:00:00Z".parse().unwrap();
         let caller = Caller { principal: &principal, now, request_id: "r" };
+        let operation = Operation::DeleteExpired;
         let start = |dry_run| {
-            let action = SweepAction::Start { dry_run, releases_plan: false };
-            permit_sweep(&access, &caller, action, Operation::DeleteExpired)
+            let action = ServiceAction::StartSweep { operation, dry_run, releases_plan: false };
+            permit(&access, &caller, action)
         };
         assert!(start(true).is_ok());
         let body = ApiResponse::from(start(false).unwrap_err()).body;
@@ -72,7 +68,7 @@ mod tests {
         let unmet = json!([{ "id": "plans", "reason": "only plans", "condition": "context.dryRun" }]);
         assert_eq!(body["decision"]["unmet"], unmet);
 
-        let read = permit_sweep(&access, &caller, SweepAction::Read, Operation::DeleteExpired);
+        let read = permit(&access, &caller, ServiceAction::ReadSweep { operation });
         let body = ApiResponse::from(read.unwrap_err()).body;
         assert_eq!(body["message"], "ReadSweep: no policy permits it");
         assert_eq!(body["decision"].get("unmet"), None);

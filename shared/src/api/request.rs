@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::ApiError;
 use super::body::{Members, report};
 use crate::guard::{CancelRequest, DeleteRequest};
-use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Violation, quoted};
+use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version, Violation, quoted};
 use crate::operation::Operation;
 use crate::ports::Force;
 use crate::sweep::{ListSweeps, SweepId};
@@ -49,7 +49,7 @@ impl ApiRequest {
         let mut expected_version = None;
         let mut status_details = None;
         if let Some(mut members) = report(Members::parse(&self.body), &mut violations) {
-            expected_version = members.version(&mut violations);
+            expected_version = members.number("expectedVersion", Version::parse, &mut violations);
             status_details = members.status_details(&mut violations);
             members.refuse_rest("expectedVersion, statusDetails", &mut violations);
         }
@@ -95,17 +95,8 @@ impl ApiRequest {
         let Some(mut members) = report(Members::parse(&self.body), &mut violations) else {
             return Err(violations.into());
         };
-        let known = violations.len();
-        let operation = match members.text("operation", &mut violations) {
-            Some(name) => report(operation(&name), &mut violations),
-            None => {
-                if violations.len() == known {
-                    violations
-                        .push(Violation::new("operation", "is required: delete-expired or cancel-stale"));
-                }
-                None
-            }
-        };
+        let what = "delete-expired or cancel-stale";
+        let operation = members.required("operation", what, operation, &mut violations);
         let dry_run = members.bool("dryRun", &mut violations);
         let release_plan = members
             .text("releasePlan", &mut violations)
@@ -188,7 +179,7 @@ impl ApiRequest {
         self.query(name, parse, violations).unwrap_or(false)
     }
 
-    fn refuse_rest_of_query(&mut self, known: &str, violations: &mut Vec<Violation>) {
+    pub(super) fn refuse_rest_of_query(&mut self, known: &str, violations: &mut Vec<Violation>) {
         for name in self.query.keys() {
             let problem = format!("unknown parameter {}; it takes {known}", quoted(name));
             violations.push(Violation::new("query", problem));
@@ -204,7 +195,7 @@ impl ApiRequest {
     }
 }
 
-fn force_of(force: bool) -> Force {
+pub(super) fn force_of(force: bool) -> Force {
     if force { Force::EvenInProgress } else { Force::Never }
 }
 

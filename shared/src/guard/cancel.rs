@@ -1,8 +1,8 @@
 //! The guarded CancelJobExecution.
 
 use super::settle::{CancelEffect, after_cancel};
-use super::{Answer, Caller, Facts, Guard, GuardError, TRIES};
-use crate::access::{ExecutionAction, Terms};
+use super::{Answer, Caller, Guard, GuardError, Purpose, TRIES, terms};
+use crate::access::{ExecutionAction, Terms, WholeFacts};
 use crate::execution::{Execution, Job, Status};
 use crate::ids::{JobId, StatusDetails, ThingName, Version};
 use crate::ports::{Cancel, CancelExecutions, Force, MutationError, ReadJobs};
@@ -31,19 +31,13 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
     /// # Errors
     /// As [`GuardError`] tells. Only [`GuardError::UnknownOutcome`] leaves open what happened.
     pub async fn cancel(&self, caller: &Caller<'_>, request: &CancelRequest) -> Result<Answer, GuardError> {
-        let terms = Terms {
-            force: request.force,
-            pinned: request.expected_version.is_some(),
-            dry_run: request.dry_run,
-            archived: false,
-            past_retention: false,
-            now: caller.now,
-        };
+        let terms = terms(ExecutionAction::Cancel, request.force, request.expected_version, caller.now);
+        let terms = Terms { dry_run: request.dry_run, ..terms };
         let needs = self.access.needs(caller.principal, ExecutionAction::Cancel);
         for _ in 0..TRIES {
             let facts = self.read(needs, (&request.job_id, &request.thing_name), None).await?;
-            let decision = self.decide(caller, ExecutionAction::Cancel, &facts, terms)?;
-            let Facts { execution, job, .. } = facts;
+            let decision = self.decide(caller, Purpose::Act, ExecutionAction::Cancel, &facts, terms)?;
+            let WholeFacts { execution, job, .. } = facts;
             check_version(request.expected_version, &execution)?;
             check_cancellable(request.force, &execution)?;
             let answer = |result, confirmed, execution| Answer {
@@ -128,7 +122,7 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
 
 /// The caller's version against the one the decision was made on. They must be the same:
 /// otherwise the cancel would be pinned to something that nobody judged.
-fn check_version(expected: Option<Version>, execution: &Execution) -> Result<(), GuardError> {
+pub(super) fn check_version(expected: Option<Version>, execution: &Execution) -> Result<(), GuardError> {
     match expected {
         Some(expected) if expected != execution.version_number => {
             let actual = execution.version_number;
@@ -138,7 +132,7 @@ fn check_version(expected: Option<Version>, execution: &Execution) -> Result<(),
     }
 }
 
-fn check_cancellable(force: Force, execution: &Execution) -> Result<(), GuardError> {
+pub(super) fn check_cancellable(force: Force, execution: &Execution) -> Result<(), GuardError> {
     let status = execution.row.status;
     match (status, force) {
         (Status::Queued, _) | (Status::InProgress, Force::EvenInProgress) => Ok(()),

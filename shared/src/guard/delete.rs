@@ -3,8 +3,8 @@
 use object_store::ObjectStore;
 
 use super::settle::{DeleteEffect, after_unknown_delete};
-use super::{Answer, Caller, Facts, Guard, GuardError, TRIES};
-use crate::access::{ExecutionAction, Explanation, Terms};
+use super::{Answer, Caller, Guard, GuardError, Purpose, TRIES, terms};
+use crate::access::{ExecutionAction, Explanation, Terms, WholeFacts};
 use crate::archive::{self, Content, Record};
 use crate::digest;
 use crate::execution::{Execution, Job, JobFacts, Status};
@@ -28,6 +28,23 @@ pub struct DeleteRequest {
     pub dry_run: bool,
 }
 
+impl<I: ReadJobs> Guard<'_, I> {
+    /// A cancel hits the thing's current execution, whatever number was asked for: they must be
+    /// the same one.
+    pub(super) async fn check_current(&self, execution: &Execution) -> Result<(), GuardError> {
+        let row = &execution.row;
+        let current = self.iot.describe_execution(&execution.job_id, &row.thing_name, None).await?;
+        if current.row.identity() == row.identity() {
+            return Ok(());
+        }
+        let message = format!(
+            "execution {} is {} and is not the thing's current one ({}), so it cannot be cancelled first",
+            row.execution_number, row.status, current.row.execution_number
+        );
+        Err(GuardError::InvalidState(message))
+    }
+}
+
 impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
     /// Deletes an execution, if the access policy allows it. Its record is in the bucket before.
     ///
@@ -45,19 +62,13 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
         request: &DeleteRequest,
     ) -> Result<Answer, GuardError> {
         let DeleteRequest { job_id, thing_name, execution_number, force, dry_run, .. } = request;
-        let terms = Terms {
-            force: *force,
-            pinned: false,
-            dry_run: *dry_run,
-            archived: true,
-            past_retention: false,
-            now: caller.now,
-        };
+        let terms = terms(ExecutionAction::Delete, *force, None, caller.now);
+        let terms = Terms { dry_run: *dry_run, ..terms };
         let needs = self.access.needs(caller.principal, ExecutionAction::Delete);
         for _ in 0..TRIES {
             let facts = self.read(needs, (job_id, thing_name), Some(*execution_number)).await?;
-            let decision = self.decide(caller, ExecutionAction::Delete, &facts, terms)?;
-            let Facts { execution, job, .. } = facts;
+            let decision = self.decide(caller, Purpose::Act, ExecutionAction::Delete, &facts, terms)?;
+            let WholeFacts { execution, job, .. } = facts;
             check_deletable(*force, &execution)?;
             let active = !execution.row.status.is_terminal();
             if active {
@@ -82,21 +93,6 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
         }
         // DeleteJobExecution knows no VersionConflictException.
         let message = format!("the execution changed {TRIES} times while it was being cancelled; try again");
-        Err(GuardError::InvalidState(message))
-    }
-
-    /// A cancel hits the thing's current execution, whatever number was asked for: they must be
-    /// the same one.
-    async fn check_current(&self, execution: &Execution) -> Result<(), GuardError> {
-        let row = &execution.row;
-        let current = self.iot.describe_execution(&execution.job_id, &row.thing_name, None).await?;
-        if current.row.identity() == row.identity() {
-            return Ok(());
-        }
-        let message = format!(
-            "execution {} is {} and is not the thing's current one ({}), so it cannot be cancelled first",
-            row.execution_number, row.status, current.row.execution_number
-        );
         Err(GuardError::InvalidState(message))
     }
 
@@ -181,7 +177,7 @@ fn answer(
 
 /// AWS's reference refuses to delete what waits without force, and has been seen doing it. We
 /// refuse: a delete without force never ends anything that is under way.
-fn check_deletable(force: Force, execution: &Execution) -> Result<(), GuardError> {
+pub(super) fn check_deletable(force: Force, execution: &Execution) -> Result<(), GuardError> {
     let status = execution.row.status;
     match (status, force) {
         (Status::Queued | Status::InProgress, Force::Never) => {

@@ -1,12 +1,14 @@
 //! The two guarded operations: read the facts, ask the access policy, act pinned to what was
 //! decided on, and look at what came of it.
 
+mod ask;
 mod cancel;
 mod delete;
 mod error;
 mod jobs;
 mod settle;
 
+pub use ask::{AskedExecution, DecisionRequest, Prospect};
 pub use cancel::CancelRequest;
 pub use delete::DeleteRequest;
 pub use error::GuardError;
@@ -18,10 +20,10 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::access::{
-    AccessPolicy, AskedFacts, Decision, ExecutionAction, ExecutionFacts, Explanation, Needs, Principal, Terms,
+    AccessPolicy, AskedFacts, Decision, ExecutionAction, Explanation, Needs, Principal, Terms, WholeFacts,
 };
-use crate::execution::{Execution, JobFacts};
-use crate::ids::{ExecutionNumber, JobId, ThingName};
+use crate::execution::Execution;
+use crate::ids::{ExecutionNumber, JobId, ThingName, Version};
 use crate::ports::{Force, ReadError, ReadJobs};
 
 /// How often a decision is made anew when the execution changes between reading and acting.
@@ -36,6 +38,45 @@ pub struct Caller<'a> {
     pub now: Timestamp,
     /// The request's id, for the audit trail.
     pub request_id: &'a str,
+}
+
+/// What a decision is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To act on it.
+    Act,
+    /// Because somebody asked.
+    Ask,
+    /// Because somebody asked about an execution that is made up.
+    Suppose,
+}
+
+impl Purpose {
+    /// The event that the audit trail has for it.
+    const fn event(self) -> &'static str {
+        match self {
+            Self::Act => "decision",
+            Self::Ask => "decision_asked",
+            Self::Suppose => "decision_supposed",
+        }
+    }
+}
+
+/// The terms of a caller's request that is not a dry run. What a caller deletes is archived first.
+const fn terms(
+    action: ExecutionAction,
+    force: Force,
+    expected_version: Option<Version>,
+    now: Timestamp,
+) -> Terms {
+    Terms {
+        force,
+        pinned: expected_version.is_some(),
+        dry_run: false,
+        archived: matches!(action, ExecutionAction::Delete),
+        past_retention: false,
+        now,
+    }
 }
 
 /// A guarded operation's parts: the facts' source, the policy, and the jobs read lately.
@@ -76,14 +117,6 @@ async fn wanted<T>(
     if wanted { read.await.map(Some) } else { Ok(None) }
 }
 
-/// What a decision is made on.
-#[derive(Debug)]
-struct Facts {
-    execution: Execution,
-    job: JobFacts,
-    asked: AskedFacts,
-}
-
 impl<I: ReadJobs> Guard<'_, I> {
     /// Reads the execution and its job at once, and what else the policies ask for. An execution
     /// that is not there is reported before anything that went wrong with the rest.
@@ -92,7 +125,7 @@ impl<I: ReadJobs> Guard<'_, I> {
         needs: Needs,
         (job, thing): (&JobId, &ThingName),
         number: Option<ExecutionNumber>,
-    ) -> Result<Facts, GuardError> {
+    ) -> Result<WholeFacts, GuardError> {
         let execution = self.iot.describe_execution(job, thing, number);
         let groups = wanted(needs.thing_groups, self.iot.thing_groups(thing));
         let attributes = wanted(needs.thing_attributes, self.iot.thing_attributes(thing));
@@ -111,21 +144,22 @@ impl<I: ReadJobs> Guard<'_, I> {
             thing_groups: groups?,
             thing_attributes: attributes?,
         };
-        Ok(Facts { execution, job: facts?, asked })
+        Ok(WholeFacts { execution, job: facts?, asked })
     }
 
     fn decide(
         &self,
         caller: &Caller<'_>,
+        purpose: Purpose,
         action: ExecutionAction,
-        Facts { execution, job, asked }: &Facts,
+        facts: &WholeFacts,
         terms: Terms,
     ) -> Result<Explanation, GuardError> {
-        let facts = ExecutionFacts { job_id: &execution.job_id, row: &execution.row, job, asked };
-        let decision = self.access.decide(caller.principal, action, &facts, &terms);
-        let mut explanation = self.access.explain(&decision, Some((&facts, &terms)));
-        explanation.unmet = self.access.unmet(&decision, caller.principal, action, &facts, &terms);
-        audit(caller, action, (execution, job), &terms, &explanation);
+        let known = facts.facts();
+        let decision = self.access.decide(caller.principal, action, &known, &terms);
+        let mut explanation = self.access.explain(&decision, Some((&known, &terms)));
+        explanation.unmet = self.access.unmet(&decision, caller.principal, action, &known, &terms);
+        audit(caller, purpose, action, facts, &terms, &explanation);
         match decision {
             Decision::Allow(_) => Ok(explanation),
             Decision::Deny(refusal) => {
@@ -138,13 +172,14 @@ impl<I: ReadJobs> Guard<'_, I> {
 /// One line for every decision: what was asked, what was seen, what was decided and why.
 fn audit(
     caller: &Caller<'_>,
+    purpose: Purpose,
     action: ExecutionAction,
-    (execution, job): (&Execution, &JobFacts),
+    WholeFacts { execution, job, .. }: &WholeFacts,
     terms: &Terms,
     explanation: &Explanation,
 ) {
     info!(
-        event = "decision",
+        event = purpose.event(),
         outcome = explanation.outcome,
         policies = explanation.policy_ids(),
         policy_source = explanation.policy_source,

@@ -7,6 +7,7 @@ use super::*;
 use crate::access::{AskedFacts, User};
 use crate::execution::{Execution, ExecutionRow, Job, JobFacts, Status};
 use crate::ids::{ExecutionNumber, JobId, ThingName, Version};
+use crate::operation::Operation;
 use crate::ports::Force;
 
 const CANCEL: &str = "action == Jobwarden::Action::\"CancelJobExecution\"";
@@ -286,23 +287,26 @@ fn what_a_permit_on_sweeps_lacks_is_told_too() {
     let access = AccessPolicy::parse("p.cedar", &policy("p", head, &format!("when {{ {of} }}"))).unwrap();
     let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
     let principal = SCENE.principal();
-    let told = |action, operation| {
-        let decision = access.decide_sweep(&principal, action, operation, now);
-        let unmet = access.unmet_sweep(&decision, &principal, action, operation, now);
+    let told = |action| {
+        let decision = access.decide_service(&principal, action, now);
+        let unmet = access.unmet_service(&decision, &principal, action, now);
         unmet.into_iter().filter_map(|permit| permit.condition).collect::<Vec<_>>()
     };
-    let start = |dry_run| SweepAction::Start { dry_run, releases_plan: false };
-    assert_eq!(told(start(false), Operation::DeleteExpired), ["context.dryRun"]);
+    let start = |operation, dry_run| ServiceAction::StartSweep { operation, dry_run, releases_plan: false };
+    assert_eq!(told(start(Operation::DeleteExpired, false)), ["context.dryRun"]);
     let other = "resource == Jobwarden::Sweep::\"delete-expired\"";
-    assert_eq!(told(start(true), Operation::CancelStale), [other]);
-    assert!(told(start(true), Operation::DeleteExpired).is_empty());
-    assert!(told(SweepAction::Read, Operation::DeleteExpired).is_empty());
+    assert_eq!(told(start(Operation::CancelStale, true)), [other]);
+    assert!(told(start(Operation::DeleteExpired, true)).is_empty());
+    let read = ServiceAction::ReadSweep { operation: Operation::CancelStale };
+    assert!(told(read).is_empty());
 
     // The shipped permit says among its conditions who may: that is not for everybody.
     let access = AccessPolicy::shipped().unwrap();
-    for action in [start(true), start(false), SweepAction::Read] {
-        let decision = access.decide_sweep(&principal, action, Operation::CancelStale, now);
-        let unmet = access.unmet_sweep(&decision, &principal, action, Operation::CancelStale, now);
+    let decision = ServiceAction::ReadDecision { on: ExecutionAction::Cancel, hypothetical: true };
+    for action in [start(Operation::CancelStale, true), start(Operation::CancelStale, false), read, decision]
+    {
+        let decision = access.decide_service(&principal, action, now);
+        let unmet = access.unmet_service(&decision, &principal, action, now);
         assert_eq!((decision, unmet), (Decision::Deny(Refusal::NoPermit), Vec::new()));
     }
 }

@@ -1,0 +1,90 @@
+//! Executions that are made up, to ask what the access policy says of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+
+use super::{AskedFacts, WholeFacts};
+use crate::execution::{Execution, ExecutionRow, Job, JobFacts, Status};
+use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
+use crate::retention::fixed_length;
+
+/// The account of what is made up.
+pub(super) const ACCOUNT: &str = "123456789012";
+
+/// An execution and its job; whatever is left out is ordinary. The names are those of the schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HypotheticalExecution {
+    job_id: Option<String>,
+    thing_name: Option<String>,
+    execution_number: Option<i64>,
+    queued_age: Option<String>,
+    started_age: Option<String>,
+    last_updated_age: Option<String>,
+    job_tags: BTreeMap<String, String>,
+    job_namespace_id: Option<String>,
+    job_retries: bool,
+    job_continuous: bool,
+    version_number: Option<i64>,
+    status_details: BTreeMap<String, String>,
+    approximate_seconds_before_timed_out: Option<i64>,
+    retry_attempt: i64,
+    thing_groups: BTreeSet<String>,
+    thing_attributes: BTreeMap<String, String>,
+}
+
+impl HypotheticalExecution {
+    /// Everything there is to know of it.
+    ///
+    /// # Errors
+    /// When a name breaks AWS's limits, or an age is none.
+    pub fn facts(&self, status: Status, now: Timestamp) -> Result<WholeFacts, String> {
+        let name = |given: &Option<String>, ordinary: &str| given.clone().unwrap_or(ordinary.to_owned());
+        let job_id = JobId::parse(&name(&self.job_id, "a-job")).map_err(|error| error.to_string())?;
+        let thing_name =
+            ThingName::parse(&name(&self.thing_name, "a-thing")).map_err(|error| error.to_string())?;
+        let namespace_id = self.job_namespace_id.as_deref().map(NamespaceId::parse).transpose();
+        let ago = |given: &Option<String>, ordinary| match given {
+            Some(text) => age(text).map(|age| now - age),
+            None => Ok(now - SignedDuration::from_hours(ordinary)),
+        };
+        let waits = status == Status::Queued;
+        let row = ExecutionRow {
+            thing_name,
+            execution_number: ExecutionNumber::new(self.execution_number.unwrap_or(1)),
+            status,
+            queued_at: ago(&self.queued_age, 3)?,
+            started_at: if waits { None } else { Some(ago(&self.started_age, 2)?) },
+            last_updated_at: ago(&self.last_updated_age, 1)?,
+            retry_attempt: Some(self.retry_attempt),
+        };
+        let execution = Execution {
+            job_id: job_id.clone(),
+            row,
+            version_number: Version::new(self.version_number.unwrap_or(1)),
+            force_canceled: false,
+            status_details: self.status_details.clone(),
+            approximate_seconds_before_timed_out: self.approximate_seconds_before_timed_out,
+        };
+        let job = Job {
+            arn: format!("arn:aws:iot:eu-west-1:{ACCOUNT}:job/{job_id}"),
+            job_id,
+            namespace_id: namespace_id.map_err(|error| error.to_string())?,
+            retries: self.job_retries,
+            continuous: self.job_continuous,
+        };
+        let asked = AskedFacts {
+            description: Some(execution.clone()),
+            retry_attempt: Some(self.retry_attempt),
+            thing_groups: Some(self.thing_groups.clone()),
+            thing_attributes: Some(self.thing_attributes.clone()),
+        };
+        Ok(WholeFacts { execution, job: JobFacts { job, tags: self.job_tags.clone() }, asked })
+    }
+}
+
+fn age(text: &str) -> Result<SignedDuration, String> {
+    fixed_length(text).map_err(|_| format!("`{text}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
+}
