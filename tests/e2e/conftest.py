@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -135,6 +136,11 @@ def nobody(principals) -> Principal:
 def faults(stack: Stack, tmp_path_factory) -> Iterator[faults_module.Faults]:
     log = tmp_path_factory.mktemp("faults") / "microburst.log"
     with faults_module.proxy(stack.endpoint, log) as running:
+        # Its first fault takes seconds, while it reads the services' models: longer than a function waits.
+        with running.injected({"service": "iot", "operation": "DescribeJobExecution", "error": {"code": "Gone"}}):
+            client = stack.client("iot", endpoint_url=running.url)
+            with contextlib.suppress(client.exceptions.ClientError):
+                client.describe_job_execution(jobId="j", thingName="t")
         yield running
 
 
