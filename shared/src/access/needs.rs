@@ -71,9 +71,8 @@ impl Outline {
         let (principal, action) = (policy.principal_constraint(), policy.action_constraint());
         let concerns = |name: &str| match &principal {
             PrincipalConstraint::Any => true,
-            PrincipalConstraint::Is(of) => of.basename() == name,
-            // Nobody but a user is in a group.
-            PrincipalConstraint::IsIn(of, _) => of.basename() == name && name == USER,
+            PrincipalConstraint::Is(of) | PrincipalConstraint::IsIn(of, _) => of.basename() == name,
+            // Nobody but a user is in a group; a sweeper is in itself.
             PrincipalConstraint::In(uid) => name == USER || uid.type_name().basename() == name,
             PrincipalConstraint::Eq(uid) => uid.type_name().basename() == name,
         };
@@ -140,5 +139,119 @@ fn collect(expression: &Value, attributes: &mut BTreeSet<String>) {
         }
         Value::Array(values) => values.iter().for_each(|value| collect(value, attributes)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{AccessPolicy, User};
+    use crate::operation::Operation;
+
+    fn user() -> Principal {
+        let (id, account) = ("anna".to_owned(), "123456789012".to_owned());
+        Principal::User(User { id, account, groups: Vec::new(), claims: Default::default() })
+    }
+
+    /// A policy about executions, with this scope and under this condition.
+    fn forbid(id: &str, scope: &str, condition: &str) -> String {
+        format!("@id(\"{id}\") @reason(\"r\") forbid ({scope}) when {{ {condition} }};\n")
+    }
+
+    const EVERYBODY: &str = "principal, action, resource is Jobwarden::JobExecution";
+    const NOTHING: Needs =
+        Needs { description: false, retry_attempt: false, thing_groups: false, thing_attributes: false };
+
+    fn needs_of(policies: &str, principal: &Principal, action: ExecutionAction) -> Needs {
+        AccessPolicy::parse("p.cedar", policies).unwrap().needs(principal, action)
+    }
+
+    #[test]
+    fn every_costly_fact_is_asked_for_by_its_name_and_the_others_cost_nothing() {
+        let description = Needs { description: true, ..NOTHING };
+        for (condition, expected) in [
+            ("resource.jobId == \"thingGroups\" && resource.hasTag(\"retryAttempt\")", NOTHING),
+            ("resource.versionNumber == 7", description),
+            ("resource.statusDetails.contains(\"step=flashing\")", description),
+            ("context.force || resource.approximateSecondsBeforeTimedOut < 9", description),
+            ("[resource.retryAttempt].contains(2)", Needs { retry_attempt: true, ..NOTHING }),
+            ("resource has thingGroups", Needs { thing_groups: true, ..NOTHING }),
+            (
+                "if resource[\"thingAttributes\"].isEmpty() then true else false",
+                Needs { thing_attributes: true, ..NOTHING },
+            ),
+        ] {
+            let needs = needs_of(&forbid("x", EVERYBODY, condition), &user(), ExecutionAction::Cancel);
+            assert_eq!(needs, expected, "{condition}");
+            assert_eq!(needs.any(), expected != NOTHING, "{condition}");
+        }
+    }
+
+    #[test]
+    fn what_any_of_several_policies_asks_for_is_needed() {
+        let policies = [
+            forbid("a", EVERYBODY, "resource.versionNumber == 7"),
+            forbid("b", EVERYBODY, "resource.retryAttempt == 2"),
+            forbid("c", EVERYBODY, "resource.jobRetries"),
+            forbid("d", EVERYBODY, "resource.thingGroups.isEmpty()"),
+            forbid("e", EVERYBODY, "resource.thingAttributes.isEmpty()"),
+        ];
+        let needs = needs_of(&policies.concat(), &user(), ExecutionAction::Delete);
+        let everything =
+            Needs { description: true, retry_attempt: true, thing_groups: true, thing_attributes: true };
+        assert_eq!(needs, everything);
+    }
+
+    /// Whom a scope of principals may concern: a user, and a sweeper.
+    #[test]
+    fn a_policy_asks_only_for_those_whom_it_may_concern() {
+        for (scope, expected) in [
+            ("principal", [true, true]),
+            ("principal is Jobwarden::User", [true, false]),
+            ("principal is Jobwarden::Sweeper", [false, true]),
+            ("principal is Jobwarden::User in Jobwarden::Group::\"g\"", [true, false]),
+            ("principal in Jobwarden::Group::\"g\"", [true, false]),
+            ("principal == Jobwarden::User::\"anna\"", [true, false]),
+            ("principal == Jobwarden::Sweeper::\"cancel-stale\"", [false, true]),
+        ] {
+            let scope = format!("{scope}, action, resource is Jobwarden::JobExecution");
+            let policy = forbid("x", &scope, "resource.thingGroups.isEmpty()");
+            let asks = [user(), Principal::Sweeper(Operation::CancelStale)]
+                .map(|principal| needs_of(&policy, &principal, ExecutionAction::Cancel).thing_groups);
+            assert_eq!(asks, expected, "{scope}");
+        }
+    }
+
+    /// In Cedar everything is in itself.
+    #[test]
+    fn a_policy_about_those_in_a_sweeper_asks_for_the_sweeper() {
+        let within = "in Jobwarden::Sweeper::\"cancel-stale\"";
+        for scope in [format!("principal {within}"), format!("principal is Jobwarden::Sweeper {within}")] {
+            let scope = format!("{scope}, action, resource is Jobwarden::JobExecution");
+            let policy = forbid("x", &scope, "resource.thingGroups.isEmpty()");
+            let sweeper = Principal::Sweeper(Operation::CancelStale);
+            assert!(needs_of(&policy, &sweeper, ExecutionAction::Cancel).thing_groups, "{scope}");
+        }
+    }
+
+    /// Which actions a scope of actions may concern: cancelling, and deleting.
+    #[test]
+    fn a_policy_asks_only_for_the_actions_that_it_may_concern() {
+        let [cancel, delete] =
+            ["Cancel", "Delete"].map(|verb| format!("Jobwarden::Action::\"{verb}JobExecution\""));
+        for (scope, expected) in [
+            ("action".to_owned(), [true, true]),
+            (format!("action == {cancel}"), [true, false]),
+            (format!("action == {delete}"), [false, true]),
+            (format!("action in [{delete}, {cancel}]"), [true, true]),
+            (format!("action in [{cancel}]"), [true, false]),
+            (format!("action in {delete}"), [false, true]),
+        ] {
+            let scope = format!("principal, {scope}, resource is Jobwarden::JobExecution");
+            let policy = forbid("x", &scope, "resource.thingGroups.isEmpty()");
+            let asks = [ExecutionAction::Cancel, ExecutionAction::Delete]
+                .map(|action| needs_of(&policy, &user(), action).thing_groups);
+            assert_eq!(asks, expected, "{scope}");
+        }
     }
 }
