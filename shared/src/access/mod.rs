@@ -5,6 +5,8 @@ mod facts;
 mod hypothetical;
 mod needs;
 mod policy;
+#[cfg(test)]
+mod tests;
 mod unmet;
 
 use std::collections::BTreeMap;
