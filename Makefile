@@ -14,7 +14,7 @@ CLIENTS := .local/venv-clients/bin/python
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo up down test test-rust policy-test prove test-e2e sam-local check build clean
+.PHONY: help demo up down test test-rust policy-test prove mutants test-e2e sam-local check build clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,6 +38,9 @@ policy-test: ## Check the policies, and run their cases
 
 prove: ## Prove claims about the shipped access policy, for every request there can be
 	@$(PYTHON) dev/prove.py
+
+mutants: ## Change the access module in many small ways, and see that the tests notice (half an hour on two cores)
+	@$(PYTHON) dev/mutants.py
 
 test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
 	@$(CLIENTS) dev/stack.py build
