@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::digest;
 use crate::execution::{Execution, ExecutionRow, Job, JobFacts, Status};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use crate::ports::Force;
@@ -26,12 +27,12 @@ fn problems(policies: &str) -> String {
 }
 
 fn terms(force: Force) -> Terms {
-    let now = "2026-11-21T12:00:00Z".parse().unwrap();
+    let now = "2026-11-21T12:00:00.007Z".parse().unwrap();
     Terms { force, pinned: true, dry_run: false, archived: true, past_retention: true, now }
 }
 
-/// What a set of policies says of a forced cancel of an execution, whose description has been read
-/// and whose thing has not, and how it explains it.
+/// What a set of policies says of a forced cancel of an execution, of which everything has been
+/// read but the groups of its thing, and how it explains it.
 fn cancel(policy: &AccessPolicy) -> (Decision, Explanation) {
     let job_id = JobId::parse("fw").unwrap();
     let row = ExecutionRow {
@@ -41,7 +42,7 @@ fn cancel(policy: &AccessPolicy) -> (Decision, Explanation) {
         queued_at: "2026-11-21T10:00:00Z".parse().unwrap(),
         started_at: Some("2026-11-21T11:00:00Z".parse().unwrap()),
         last_updated_at: "2026-11-21T11:59:00Z".parse().unwrap(),
-        retry_attempt: Some(2),
+        retry_attempt: None,
     };
     let job = Job {
         job_id: job_id.clone(),
@@ -59,7 +60,12 @@ fn cancel(policy: &AccessPolicy) -> (Decision, Explanation) {
         status_details: [("step".to_owned(), "flashing".to_owned())].into(),
         approximate_seconds_before_timed_out: None,
     };
-    let asked = AskedFacts { description: Some(description), ..AskedFacts::default() };
+    let asked = AskedFacts {
+        description: Some(description),
+        retry_attempt: Some(2),
+        thing_attributes: Some([("site".to_owned(), "berlin".to_owned())].into()),
+        ..AskedFacts::default()
+    };
     let facts = ExecutionFacts { job_id: &job_id, row: &row, job: &job, asked: &asked };
     let terms = terms(Force::EvenInProgress);
     let sweeper = Principal::Sweeper(Operation::CancelStale);
@@ -100,6 +106,66 @@ fn a_policy_that_cannot_be_evaluated_refuses_and_keeps_its_cause_to_the_log() {
 }
 
 #[test]
+fn every_fact_of_an_execution_is_its_own() {
+    for condition in [
+        "resource == Jobwarden::JobExecution::\"fw/pump/3\"",
+        "resource.jobId == \"fw\" && resource.thingName == \"pump\" && resource.executionNumber == 3",
+        "resource.queuedAt == datetime(\"2026-11-21T10:00:00Z\")",
+        "resource.queuedAge == duration(\"2h7ms\")",
+        "resource has startedAt && resource.startedAt == datetime(\"2026-11-21T11:00:00Z\")",
+        "resource has startedAge && resource.startedAge == duration(\"1h7ms\")",
+        "resource.lastUpdatedAt == datetime(\"2026-11-21T11:59:00Z\")",
+        "resource.lastUpdatedAge == duration(\"60s7ms\")",
+        "resource.jobNamespaced && resource.jobNamespaceId == \"ours\"",
+        "resource.jobRetries && !resource.jobContinuous",
+        "resource.hasTag(\"ring\") && resource.getTag(\"ring\") == \"canary\"",
+        "resource.versionNumber == 7 && resource.retryAttempt == 2",
+        "resource.statusDetails == [\"step=flashing\"]",
+        "resource.approximateSecondsBeforeTimedOut == 9223372036854775807",
+        "resource.thingAttributes == [\"site=berlin\"]",
+        "context.now == datetime(\"2026-11-21T12:00:00.007Z\")",
+        "context.source == Jobwarden::Source::\"sweep\"",
+    ] {
+        let (decision, _) = cancel(&load(&[PERMIT, &forbid("x", condition)].concat()));
+        assert_eq!(decision.code(), "forbidden", "{condition}: {decision:?}");
+    }
+}
+
+#[test]
+fn every_fact_of_who_calls_and_of_a_start_is_its_own() {
+    let claims = [("team".to_owned(), "red".to_owned())].into();
+    let groups = vec!["g".to_owned(), "h".to_owned()];
+    let anna = Principal::User(User { id: "anna".to_owned(), account: "12".to_owned(), groups, claims });
+    let start = SweepAction::Start { dry_run: true, releases_plan: false };
+    for condition in [
+        "principal == Jobwarden::User::\"anna\" && principal.id == \"anna\" && principal.account == \"12\"",
+        "principal in Jobwarden::Group::\"g\" && principal in Jobwarden::Group::\"h\"",
+        "principal.hasTag(\"team\") && principal.getTag(\"team\") == \"red\"",
+        "resource == Jobwarden::Sweep::\"cancel-stale\"",
+        "context.dryRun && !context.releasesPlan",
+        "context.now == datetime(\"2026-11-21T12:00:00.007Z\")",
+    ] {
+        let policy = load(&format!(
+            "@id(\"x\") @reason(\"r\") permit (principal, action == Jobwarden::Action::\"StartSweep\", \
+             resource) when {{ {condition} }};"
+        ));
+        let now = terms(Force::Never).now;
+        let decision = policy.decide_sweep(&anna, start, Operation::CancelStale, now);
+        assert_eq!(decision.code(), "allow", "{condition}: {decision:?}");
+    }
+}
+
+#[test]
+fn every_term_of_a_request_is_its_own() {
+    let terms = ["force", "hasExpectedVersion", "dryRun", "archived", "pastRetention"];
+    for term in terms {
+        let only = terms.map(|name| format!("{}context.{name}", if name == term { "" } else { "!" }));
+        let condition = format!("context.source == Jobwarden::Source::\"api\" && {}", only.join(" && "));
+        assert_eq!(failures(&condition, &[&format!("status = \"QUEUED\"\n{term} = true")]), [""; 0]);
+    }
+}
+
+#[test]
 fn an_explanation_tells_the_facts_that_the_deciding_policies_name_and_no_other() {
     let told = |condition: &str| {
         let another = forbid("another", "resource.jobContinuous");
@@ -111,10 +177,10 @@ fn an_explanation_tells_the_facts_that_the_deciding_policies_name_and_no_other()
         ("resource.status == Jobwarden::Status::\"IN_PROGRESS\"", json!({"status": "IN_PROGRESS"})),
         ("resource.versionNumber == 7", json!({"versionNumber": 7})),
         ("resource.retryAttempt == 2", json!({"retryAttempt": 2})),
-        ("resource.queuedAge == duration(\"2h\")", json!({"queuedAge": 7200})),
+        ("resource.queuedAge == duration(\"2h7ms\")", json!({"queuedAge": 7200})),
         (
             "context.now > resource.queuedAt",
-            json!({"now": "2026-11-21T12:00:00Z", "queuedAt": "2026-11-21T10:00:00Z"}),
+            json!({"now": "2026-11-21T12:00:00.007Z", "queuedAt": "2026-11-21T10:00:00Z"}),
         ),
         // What people and devices wrote may be nobody's business, and what is endless says nothing.
         ("resource.statusDetails.contains(\"step=flashing\")", json!({})),
@@ -131,6 +197,7 @@ fn a_set_of_policies_is_told_from_another_by_its_digest() {
     assert_eq!(one.digest(), load(PERMIT).digest());
     assert_ne!(one.digest(), other.digest());
     assert_eq!(one.digest().len(), 64);
+    assert_ne!(one.digest(), digest::of([PERMIT]), "the schema counts too");
     assert_eq!(cancel(&one).1.policy_digest, one.digest());
 }
 
