@@ -220,11 +220,12 @@ fn named(
         let message = "has no policy, so nothing would ever be allowed".to_owned();
         problems.push(Problem { file: file.to_owned(), line: None, message });
     }
+    let code = without_comments(text);
     let mut from = 0;
     for policy in in_order(parsed) {
-        let source = policy.to_string();
+        let source = without_comments(&policy.to_string());
         let source = source.trim();
-        let found = text.get(from..).and_then(|rest| rest.find(source)).map(|place| from + place);
+        let found = code.get(from..).and_then(|rest| rest.find(source)).map(|place| from + place);
         let line = found.map(|offset| line_of(text, offset));
         from = found.map_or(from, |offset| offset + source.len());
         let mut report = |message: String| problems.push(Problem { file: file.to_owned(), line, message });
@@ -247,6 +248,25 @@ fn named(
     }
     Problems::none_or(problems)?;
     Ok((policies, kept))
+}
+
+/// The text with blanks for comments, so that what is commented out is not taken for a policy.
+fn without_comments(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let (mut in_text, mut in_comment, mut escaped) = (false, false, false);
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        in_comment =
+            character != '\n' && (in_comment || !in_text && character == '/' && rest.peek() == Some(&'/'));
+        if in_comment {
+            code.extend(std::iter::repeat_n(' ', character.len_utf8()));
+            continue;
+        }
+        in_text = in_text != (character == '"' && !escaped);
+        escaped = in_text && character == '\\' && !escaped;
+        code.push(character);
+    }
+    code
 }
 
 /// The policies as they stand in their file: Cedar numbers them as it reads.

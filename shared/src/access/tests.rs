@@ -136,7 +136,8 @@ fn every_fact_of_who_calls_and_of_a_start_is_its_own() {
     let claims = [("team".to_owned(), "red".to_owned())].into();
     let groups = vec!["g".to_owned(), "h".to_owned()];
     let anna = Principal::User(User { id: "anna".to_owned(), account: "12".to_owned(), groups, claims });
-    let start = SweepAction::Start { dry_run: true, releases_plan: false };
+    let operation = Operation::CancelStale;
+    let start = ServiceAction::StartSweep { operation, dry_run: true, releases_plan: false };
     for condition in [
         "principal == Jobwarden::User::\"anna\" && principal.id == \"anna\" && principal.account == \"12\"",
         "principal in Jobwarden::Group::\"g\" && principal in Jobwarden::Group::\"h\"",
@@ -150,9 +151,50 @@ fn every_fact_of_who_calls_and_of_a_start_is_its_own() {
              resource) when {{ {condition} }};"
         ));
         let now = terms(Force::Never).now;
-        let decision = policy.decide_sweep(&anna, start, Operation::CancelStale, now);
+        let decision = policy.decide_service(&anna, start, now);
         assert_eq!(decision.code(), "allow", "{condition}: {decision:?}");
     }
+}
+
+#[test]
+fn every_fact_of_a_question_is_its_own() {
+    let anna = Principal::User(User {
+        id: "anna".to_owned(),
+        account: String::new(),
+        groups: Vec::new(),
+        claims: BTreeMap::new(),
+    });
+    let now = terms(Force::Never).now;
+    for (on, hypothetical) in [(ExecutionAction::Cancel, true), (ExecutionAction::Delete, false)] {
+        let not = if hypothetical { "" } else { "!" };
+        let policy = load(&format!(
+            "@id(\"x\") @reason(\"r\") permit (principal, action == Jobwarden::Action::\"ReadDecision\", \
+             resource == Jobwarden::Decision::\"{}\") when {{ {not}context.hypothetical && \
+             context.now == datetime(\"2026-11-21T12:00:00.007Z\") }};",
+            on.as_str()
+        ));
+        for (asked, made_up) in [(on, hypothetical), (on, !hypothetical)] {
+            let action = ServiceAction::ReadDecision { on: asked, hypothetical: made_up };
+            let allowed = policy.decide_service(&anna, action, now).code() == "allow";
+            assert_eq!(allowed, made_up == hypothetical);
+        }
+        let other =
+            if on == ExecutionAction::Cancel { ExecutionAction::Delete } else { ExecutionAction::Cancel };
+        let action = ServiceAction::ReadDecision { on: other, hypothetical };
+        assert_eq!(policy.decide_service(&anna, action, now).code(), "noPermit");
+    }
+}
+
+#[test]
+fn a_problem_is_told_where_it_stands_and_not_in_a_comment_like_it() {
+    let bare = "permit (principal, // anybody\n action, resource);";
+    let text = format!(
+        "// permit (principal,\n// action, resource);\n@id(\"a\") @reason(\"https://x\") {bare}\n{bare}\n"
+    );
+    assert_eq!(
+        problems(&text),
+        "p.cedar:5: a policy needs @id(\"...\") and @reason(\"...\"), both with a text"
+    );
 }
 
 #[test]
