@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gzip
 import json
 import pathlib
 import sys
@@ -201,7 +202,7 @@ def archive(stack: Stack, sweep: str) -> tuple[int, list[dict]]:
             folder, _, name = row["Key"].rpartition("/")
             if not folder.endswith(f"/sweep={sweep}"):
                 continue
-            lines = s3.get_object(Bucket=bucket, Key=row["Key"])["Body"].read().decode().splitlines()
+            lines = gzip.decompress(s3.get_object(Bucket=bucket, Key=row["Key"])["Body"].read()).splitlines()
             records += [json.loads(line) for line in lines]
             if folder != shown:
                 say(f"s3://{bucket}/")

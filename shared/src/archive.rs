@@ -3,6 +3,11 @@
 //! A [`Delete`] can only be had from a [`Receipt`], and a receipt only from a write that the
 //! bucket acknowledged: code that deletes without an archive record does not compile.
 
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use object_store::path::Path;
@@ -164,12 +169,13 @@ pub enum ArchiveError {
     /// The bucket did not take it, or does not have it.
     #[error("the bucket did not answer as it should")]
     Bucket(#[from] object_store::Error),
-    /// What was read back is not text.
-    #[error("the archive object is not text")]
-    Text(#[from] std::str::Utf8Error),
+    /// What was read back is no compressed text.
+    #[error("the archive object is no compressed text")]
+    Compression(#[from] std::io::Error),
 }
 
-/// Writes records as JSON Lines in one new object; an object that exists is never replaced.
+/// Writes records as compressed JSON Lines in one new object; an object that exists is never
+/// replaced.
 ///
 /// # Errors
 /// When the bucket did not acknowledge the object. Nothing may be deleted then.
@@ -186,13 +192,16 @@ pub async fn write(
         serde_json::to_writer(&mut lines, record)?;
         lines.push(b'\n');
     }
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
+    compressed.write_all(&lines)?;
+    let payload = PutPayload::from(compressed.finish()?);
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-    let written = bucket.put_opts(&Path::from(key.as_str()), PutPayload::from(lines.clone()), options).await;
+    let written = bucket.put_opts(&Path::from(key.as_str()), payload, options).await;
     match written {
         Ok(_) => {}
         // The bucket's client sends a write again when its answer is lost, and conflicts with itself.
         Err(error @ object_store::Error::AlreadyExists { .. }) => {
-            if get(bucket, &key).await? != lines {
+            if get(bucket, &key).await?.as_bytes() != lines {
                 return Err(error.into());
             }
         }
@@ -206,13 +215,15 @@ pub async fn write(
 /// # Errors
 /// When the bucket does not have it, or it is not an archive object.
 pub async fn read(bucket: &dyn ObjectStore, key: &str) -> Result<Vec<Record>, ArchiveError> {
-    let bytes = get(bucket, key).await?;
-    let text = std::str::from_utf8(&bytes)?;
+    let text = get(bucket, key).await?;
     Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-async fn get(bucket: &dyn ObjectStore, key: &str) -> Result<Vec<u8>, object_store::Error> {
-    Ok(bucket.get_opts(&Path::from(key), GetOptions::default()).await?.bytes().await?.to_vec())
+async fn get(bucket: &dyn ObjectStore, key: &str) -> Result<String, ArchiveError> {
+    let bytes = bucket.get_opts(&Path::from(key), GetOptions::default()).await?.bytes().await?;
+    let mut text = String::new();
+    GzDecoder::new(&*bytes).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Where everything of one sweep (or, with the origin `api`, of one day's API calls) lies.
@@ -222,5 +233,5 @@ pub fn prefix(origin: &str, now: Timestamp) -> String {
 }
 
 fn key(origin: &str, name: &str, now: Timestamp) -> String {
-    format!("{}{name}.jsonl", prefix(origin, now))
+    format!("{}{name}.jsonl.gz", prefix(origin, now))
 }

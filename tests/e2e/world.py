@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
+import gzip
 import itertools
 import json
 import time
@@ -193,9 +194,9 @@ class World:
         """The archive's records of one sweep (`api` for what callers deleted), in the order they were written."""
         records = []
         for key, body in self.objects("archive/").items():
-            assert key.endswith(".jsonl"), key
+            assert key.endswith(".jsonl.gz"), key
             if f"/sweep={sweep}/" in key:
-                records += [json.loads(line) for line in body.decode().splitlines()]
+                records += [json.loads(line) for line in gzip.decompress(body).decode().splitlines()]
         return records
 
 
