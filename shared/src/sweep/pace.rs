@@ -1,5 +1,6 @@
 //! Pacing: one slot after the other for each operation, below the quota, so that a sweep uses its
-//! share of the quota and is hardly ever throttled.
+//! share of the quota and is hardly ever throttled. Where the quota is lower than it was told, it
+//! finds out what goes through, and stays a little below.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,10 +66,42 @@ impl CallRate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OutOfTime;
 
+/// What a throttled call leaves of the rate that was seen to go through.
+const BELOW: f64 = 0.98;
+
+/// What is left of the rate where nothing went through between two throttled calls.
+const BACK_OFF: f64 = 0.7;
+
+/// How much faster each call that goes through makes the next: a hundredth of the rate in a second.
+const GROWTH: f64 = 0.01;
+
 #[derive(Debug)]
 struct Lane {
     next: Instant,
     rate: CallRate,
+    /// How many calls went through since then: since the last throttled call, or the first call.
+    through: u32,
+    since: Instant,
+}
+
+impl Lane {
+    fn new(now: Instant, rate: CallRate) -> Self {
+        Self { next: now, rate, through: 0, since: now }
+    }
+
+    /// Between two throttled calls a quota's bucket was empty twice: what went through is the
+    /// quota. A first throttled call has a full bucket behind it, and the second corrects it.
+    fn back_off(&mut self, now: Instant) {
+        let seconds = now.duration_since(self.since).as_secs_f64();
+        let rate = match self.through {
+            0 => self.rate.0 * BACK_OFF,
+            through => BELOW * self.rate.0.min(f64::from(through) / seconds.max(f64::MIN_POSITIVE)),
+        };
+        self.rate = CallRate(rate.max(CallRate::LOWEST.0));
+        self.next = self.next.max(now + self.rate.interval());
+        self.through = 0;
+        self.since = now;
+    }
 }
 
 /// The slots of every operation.
@@ -88,7 +121,7 @@ impl Pacer {
     /// Waits for the operation's next slot.
     pub(super) async fn slot(&mut self, operation: IotOperation) -> Result<(), OutOfTime> {
         let now = Instant::now();
-        let lane = self.lanes.entry(operation).or_insert(Lane { next: now, rate: self.ceiling });
+        let lane = self.lanes.entry(operation).or_insert_with(|| Lane::new(now, self.ceiling));
         let interval = lane.rate.interval();
         // A late caller may catch up one slot, not more: a burst would be throttled.
         let slot = lane.next.max(now.checked_sub(interval).unwrap_or(now));
@@ -103,15 +136,15 @@ impl Pacer {
     /// The call went through: the rate grows a little, up to the ceiling.
     pub(super) fn went_through(&mut self, operation: IotOperation) {
         if let Some(lane) = self.lanes.get_mut(&operation) {
-            lane.rate = CallRate((lane.rate.0 + self.ceiling.0 * 0.01).min(self.ceiling.0));
+            lane.through += 1;
+            lane.rate = CallRate((lane.rate.0 + GROWTH).min(self.ceiling.0));
         }
     }
 
-    /// The call was throttled: the rate drops, and the next slot is a whole second away.
+    /// The call was throttled: the rate drops below what has gone through of late.
     pub(super) fn throttled(&mut self, operation: IotOperation) {
         if let Some(lane) = self.lanes.get_mut(&operation) {
-            lane.rate = CallRate((lane.rate.0 * 0.7).max(CallRate::LOWEST.0));
-            lane.next = lane.next.max(Instant::now() + Duration::from_secs(1));
+            lane.back_off(Instant::now());
         }
     }
 
@@ -172,8 +205,8 @@ mod tests {
         let mut pacer = pacer("10", 10_000);
         pacer.slot(OPERATION).await.unwrap();
         pacer.throttled(OPERATION);
-        assert!(pacer.lanes[&OPERATION].rate < CallRate(7.1));
-        for _ in 0..100 {
+        assert_eq!(pacer.lanes[&OPERATION].rate, CallRate(7.0));
+        for _ in 0..301 {
             pacer.went_through(OPERATION);
         }
         assert_eq!(pacer.lanes[&OPERATION].rate, CallRate(10.0));
@@ -181,6 +214,51 @@ mod tests {
             pacer.throttled(OPERATION);
         }
         assert_eq!(pacer.lanes[&OPERATION].rate, CallRate::LOWEST);
+    }
+
+    /// A service with a token bucket that holds a second's calls. Gives how much of its limit went
+    /// through in 200 seconds, and which share of the calls was throttled.
+    async fn against_a_limit(limit: f64, configured: &str) -> (f64, f64) {
+        const SECONDS: u64 = 200;
+        let mut pacer = pacer(configured, SECONDS);
+        let (mut tokens, mut filled_at) = (limit, Instant::now());
+        let (mut through, mut throttled) = (0_u32, 0_u32);
+        while pacer.slot(OPERATION).await.is_ok() {
+            tokens = (tokens + filled_at.elapsed().as_secs_f64() * limit).min(limit);
+            filled_at = Instant::now();
+            if tokens >= 1.0 {
+                tokens -= 1.0;
+                through += 1;
+                pacer.went_through(OPERATION);
+            } else {
+                throttled += 1;
+                pacer.throttled(OPERATION);
+            }
+        }
+        let share = f64::from(through) / (limit * SECONDS as f64);
+        (share, f64::from(throttled) / f64::from(through + throttled))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_right_limit_is_used_up_without_a_throttled_call() {
+        for limit in [10, 100, 500] {
+            let (share, throttled) = against_a_limit(f64::from(limit), &limit.to_string()).await;
+            assert!(share >= 0.98 && throttled == 0.0, "{limit}: {share} {throttled}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_half_of_what_was_told_is_found_and_used() {
+        for limit in [10, 100, 500] {
+            let (share, throttled) = against_a_limit(f64::from(limit), &(2 * limit).to_string()).await;
+            assert!(share >= 0.95 && throttled <= 0.03, "{limit}: {share} {throttled}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_a_tenth_of_what_was_told_is_found_and_used() {
+        let (share, throttled) = against_a_limit(10.0, "100").await;
+        assert!(share >= 0.95 && throttled <= 0.03, "{share} {throttled}");
     }
 
     #[test]
