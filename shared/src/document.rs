@@ -231,7 +231,7 @@ mod tests {
 
     async fn in_force(current: &Current<Retention>) -> (String, u64) {
         let rules = current.get().await;
-        (rules.source().to_owned(), rules.max_actions().get())
+        (rules.source().to_owned(), rules.breaker().max_actions.get())
     }
 
     #[tokio::test(start_paused = true)]

@@ -104,13 +104,28 @@ impl<'a> Sweeps<'a> {
         }
     }
 
-    /// Rules as shipped, with another breaker.
+    /// Rules as shipped, with another number in the breaker.
     fn with_breaker(stage: &'a Stage, max_actions: u64) -> Self {
-        let text =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/retention.toml"))
-                .unwrap();
-        let text = text.replace("max_actions = 10000", &format!("max_actions = {max_actions}"));
+        Self::with_limits(stage, &max_actions.to_string(), "90", "10")
+    }
+
+    /// Rules as shipped, with another breaker.
+    fn with_limits(stage: &'a Stage, max_actions: &str, max_percent: &str, max_growth: &str) -> Self {
+        let mut text = include_str!("../../policies/retention.toml").to_owned();
+        for (shipped, limit) in [
+            ("max_actions = 10000", format!("max_actions = {max_actions}")),
+            ("max_percent = 90", format!("max_percent = {max_percent}")),
+            ("max_growth = 10", format!("max_growth = {max_growth}")),
+        ] {
+            assert!(text.contains(shipped), "{shipped}");
+            text = text.replace(shipped, &limit);
+        }
         Self { rules: Retention::parse("r.toml", &text).unwrap(), ..Self::new(stage) }
+    }
+
+    /// Rules as shipped, where a whole fleet may go.
+    fn of_everything(stage: &'a Stage) -> Self {
+        Self::with_limits(stage, "10000", "100", "10")
     }
 
     async fn start(&self, trigger: &Trigger) -> Result<Sweep, StartError> {
@@ -553,6 +568,134 @@ async fn the_breaker_stops_a_plan_that_is_too_large_before_anything_is_done() {
     sweeps.assert_deleted("").await;
 }
 
+/// A job of which `due` executions are due, and `kept` are not.
+fn one_job(job: &str, due: u64, kept: u64) -> Stage {
+    let stage = Stage::new();
+    more(&stage, job, due, kept);
+    stage
+}
+
+fn more(stage: &Stage, job: &str, due: u64, kept: u64) {
+    stage.iot.job(job, days_ago(200), JobSetup::default());
+    for nth in 0..due + kept {
+        let (name, days) = if nth < due { ("due", 98) } else { ("kept", 5) };
+        let thing = format!("{name}-{job}-{nth}");
+        stage.iot.execution(job, &thing, Status::Succeeded, days_ago(199), days_ago(days));
+    }
+}
+
+fn breaker_check<'a>(report: &'a Value, limit: &str) -> &'a Value {
+    let checks = report["breaker"]["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["limit"] == limit).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_of_too_much_of_what_was_seen_is_stopped_before_anything_is_done() {
+    for (due, tripped) in [(150, false), (151, true)] {
+        let stage = one_job("big", due, 200 - due);
+        let sweeps = Sweeps::with_limits(&stage, "10000", "75", "10");
+        let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        sweeps.deliver_all().await;
+        let report = sweeps.report(&id).await;
+        assert_eq!(report["breaker"]["tripped"], tripped, "{report}");
+        let check = breaker_check(&report, "maxPercent");
+        assert_eq!((&check["of"], &check["most"]), (&200.into(), &150.into()), "{report}");
+        if !tripped {
+            assert_eq!((&check["result"], count(&report, "deleted")), (&"passed".into(), due), "{report}");
+            continue;
+        }
+        assert_eq!((&report["status"], &check["result"]), (&"STOPPED_BY_BREAKER".into(), &"tripped".into()));
+        let failure = report["failure"].as_str().unwrap();
+        let digest = report["planDigest"].as_str().unwrap();
+        let told =
+            "holds 151 executions, more than the breaker's max_percent = 75, which is 150 of 200 seen;";
+        assert!(failure.contains(told) && failure.contains(digest), "{failure}");
+        assert_eq!(stage.mutations(), 0);
+        assert!(stage.bucket.keys("archive").await.is_empty());
+
+        let release =
+            Trigger { release_plan: Some(digest.to_owned()), ..trigger(Operation::DeleteExpired, "b") };
+        let released = sweeps.start(&release).await.unwrap();
+        sweeps.deliver_all().await;
+        let report = sweeps.report(&released.sweep_id).await;
+        assert_eq!((&report["status"], count(&report, "deleted")), (&"SUCCEEDED".into(), 151), "{report}");
+        assert_eq!(report["breaker"]["tripped"], false);
+        assert_eq!(breaker_check(&report, "maxPercent")["result"], "released", "{report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_fleet_may_be_cleaned_whole() {
+    let stage = one_job("small", 3, 0);
+    let sweeps = Sweeps::with_limits(&stage, "10000", "1", "1");
+    for (id, due) in [("a", 3), ("b", 100)] {
+        let id = sweeps.started(Operation::DeleteExpired, id).await;
+        sweeps.deliver_all().await;
+        assert_eq!(count(&sweeps.report(&id).await, "deleted"), due);
+        more(&stage, "next", 100, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_has_grown_too_much_since_the_last_sweep_is_stopped() {
+    let stage = one_job("one", 60, 60);
+    let sweeps = Sweeps::with_limits(&stage, "10000", "100", "2.5");
+    let swept = async |id: &str, dry_run: bool| {
+        let trigger = Trigger { dry_run: Some(dry_run), ..trigger(Operation::DeleteExpired, id) };
+        let id = sweeps.start(&trigger).await.unwrap().sweep_id;
+        sweeps.deliver_all().await;
+        sweeps.report(&id).await
+    };
+    let growth = |report: &Value| breaker_check(report, "maxGrowth").clone();
+    // There is nothing to compare the first with, and a dry run is nothing to compare with.
+    for (id, dry_run) in [("a", true), ("b", false)] {
+        let report = swept(id, dry_run).await;
+        assert_eq!(growth(&report)["result"], "noSweepBefore", "{report}");
+    }
+    // Nothing is due: what was ordinary is still what it was.
+    let report = swept("c", false).await;
+    assert_eq!((&report["due"], &growth(&report)["of"]), (&0.into(), &60.into()), "{report}");
+    more(&stage, "two", 150, 0);
+    let report = swept("d", false).await;
+    assert_eq!((count(&report, "deleted"), &growth(&report)["most"]), (150, &150.into()), "{report}");
+    more(&stage, "three", 376, 0);
+    let mutations = stage.mutations();
+    let report = swept("e", false).await;
+    assert_eq!(growth(&report)["result"], "tripped", "{report}");
+    let told = "holds 376 executions, more than the breaker's max_growth = 2.5, which is 375 after the last sweep's 150;";
+    assert!(report["failure"].as_str().unwrap().contains(told), "{report}");
+    assert_eq!(stage.mutations(), mutations);
+    // Other operations have their own last sweep.
+    let id = sweeps.started(Operation::CancelStale, "f").await;
+    sweeps.deliver_all().await;
+    assert_eq!(growth(&sweeps.report(&id).await)["result"], "noSweepBefore");
+    // A plan that was released is what the next one is compared with.
+    let digest = report["planDigest"].as_str().unwrap().to_owned();
+    let release = Trigger { release_plan: Some(digest), ..trigger(Operation::DeleteExpired, "g") };
+    sweeps.start(&release).await.unwrap();
+    sweeps.deliver_all().await;
+    assert_eq!(things(&stage.iot, "due-three").len(), 0);
+    more(&stage, "four", 500, 0);
+    assert_eq!(growth(&swept("h", true).await)["most"], 940);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_sweep_that_cannot_be_read_is_not_taken_for_none() {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    stage.bucket.place("sweeps/last/delete-expired.json", b"{".to_vec()).await;
+    let failed = sweeps.slice(&stage.queue.sent()[0], now()).await;
+    assert!(matches!(failed, Err(SliceError::Store(_))), "{failed:?}");
+    assert_eq!((stage.mutations(), sweeps.sweep(&id).await.status), (0, SweepStatus::Scanning));
+    // The message comes again, and it can be read by then.
+    let last = br#"{"sweepId": "20260101T000000Z-delete-expired-00000001", "finishedAt": null, "due": 10}"#;
+    stage.bucket.place("sweeps/last/delete-expired.json", last.to_vec()).await;
+    stage.script.always("get", "sweeps/last/", Fault::LostBefore);
+    assert!(sweeps.slice(&stage.queue.sent()[0], now()).await.is_err());
+    assert_eq!(stage.mutations(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stopped_plan_is_released_by_its_digest_and_once() {
     let stage = staged();
@@ -712,7 +855,7 @@ async fn deleting_n_costs_n_calls_and_two_lists_a_page() {
     for nth in 0..1000 {
         stage.iot.execution("big", &format!("t{nth}"), Status::Succeeded, days_ago(99), days_ago(98));
     }
-    let sweeps = Sweeps { rate: "1000", ..Sweeps::new(&stage) };
+    let sweeps = Sweeps { rate: "1000", ..Sweeps::of_everything(&stage) };
     let id = sweeps.started(Operation::DeleteExpired, "a").await;
     sweeps.deliver_all().await;
     let report = sweeps.report(&id).await;
@@ -876,7 +1019,7 @@ async fn a_page_that_has_grown_old_is_listed_again_and_a_hold_works_within_a_min
     }
     let iot = stage.iot.clone();
     stage.script.before("DeleteJobExecution", 20, move || iot.tag("big", "jobwarden:hold", ""));
-    let sweeps = Sweeps { rate: "1", ..Sweeps::new(&stage) };
+    let sweeps = Sweeps { rate: "1", ..Sweeps::of_everything(&stage) };
     let id = sweeps.started(Operation::DeleteExpired, "a").await;
     sweeps.deliver_all().await;
     let report = sweeps.report(&id).await;
@@ -919,7 +1062,7 @@ async fn a_hold_works_within_a_minute_on_the_second_page_too() {
     }
     let iot = stage.iot.clone();
     stage.script.before("DeleteJobExecution", 5, move || iot.tag("big", "jobwarden:hold", ""));
-    let sweeps = Sweeps { rate: "1", ..Sweeps::new(&stage) };
+    let sweeps = Sweeps { rate: "1", ..Sweeps::of_everything(&stage) };
     let id = sweeps.started(Operation::DeleteExpired, "a").await;
     sweeps.deliver_all().await;
     let report = sweeps.report(&id).await;
@@ -981,7 +1124,7 @@ async fn costly_facts_of_a_long_page_are_read_over_several_slices() {
             execution.details.insert("keep".to_owned(), "yes".to_owned());
         });
         let access = asking_for_details();
-        let sweeps = Sweeps { access, rate: "1", seconds, ..Sweeps::new(&stage) };
+        let sweeps = Sweeps { access, rate: "1", seconds, ..Sweeps::of_everything(&stage) };
         let id = sweeps.started(Operation::DeleteExpired, "a").await;
         sweeps.deliver_all().await;
         let report = sweeps.report(&id).await;

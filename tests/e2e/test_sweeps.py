@@ -443,8 +443,21 @@ def test_a_worker_in_dry_run_deletes_nothing_whatever_the_sweep_says(world, flee
     check_only_these_are_gone(world, fleet, set())
 
 
-def test_the_limit_of_the_breaker_is_shown(world, fleet, sweeps):
-    assert sweeps.run("delete-expired", dryRun=True)["breaker"]["maxActions"] == 10000
+def test_the_limits_of_the_breaker_are_shown(world, fleet, due, sweeps):
+    """With what each was compared with; there is a last sweep as soon as one has done something."""
+
+    def shown() -> dict:
+        breaker = sweeps.run("delete-expired", dryRun=True)["breaker"]
+        assert (breaker["maxActions"], breaker["maxPercent"], breaker["maxGrowth"]) == (10000, 90, 10)
+        return {check["limit"]: check for check in breaker["checks"]}
+
+    checks = shown()
+    assert checks["maxActions"] == {"limit": "maxActions", "of": None, "most": 10000, "result": "passed"}
+    seen = len(fleet.looked_at())
+    assert checks["maxPercent"] == {"limit": "maxPercent", "of": seen, "most": seen * 90 // 100, "result": "passed"}
+    assert checks["maxGrowth"]["result"] == "noSweepBefore"
+    sweeps.run("delete-expired", dryRun=False)
+    assert shown()["maxGrowth"] == {"limit": "maxGrowth", "of": len(due), "most": len(due) * 10, "result": "passed"}
 
 
 # Cancelling what has waited too long

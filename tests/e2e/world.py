@@ -147,7 +147,9 @@ class World:
                 self.sqs.purge_queue(QueueUrl=self.stack.outputs[queue])
 
     def wipe(self) -> None:
-        """Removes every job, thing and group."""
+        """Removes every job, thing and group, and what the last sweep had due: the next fleet is another one."""
+        for key in self.objects("sweeps/last/"):
+            self.s3.delete_object(Bucket=self.bucket, Key=key)
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
             for page in self.iot.get_paginator("list_jobs").paginate():
                 list(pool.map(lambda row: self.iot.delete_job(jobId=row["jobId"], force=True), page["jobs"]))

@@ -1,15 +1,16 @@
 //! Retention rules: when an execution is due, and under which rule.
 
+mod breaker;
 mod judge;
 mod parse;
 mod pattern;
 
+pub use breaker::{Breaker, Hundredths, SMALL_PLAN};
 pub use judge::{Due, KeepReason, Verdict};
 pub(crate) use parse::fixed_length;
 pub use pattern::Pattern;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 
 use jiff::SignedDuration;
 
@@ -42,7 +43,7 @@ pub struct Rule {
 pub struct Retention {
     rules: Vec<Rule>,
     default: Rule,
-    max_actions: NonZeroU64,
+    breaker: Breaker,
     source: String,
     digest: String,
 }
@@ -56,9 +57,9 @@ impl Retention {
         Self::parse("policies/retention.toml", SHIPPED)
     }
 
-    /// The most executions that one sweep may act on.
-    pub fn max_actions(&self) -> NonZeroU64 {
-        self.max_actions
+    /// What a plan may hold.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
     }
 
     /// Where they are from, and which edition of them this is.

@@ -1,20 +1,31 @@
 //! Reading `retention.toml`: everything that is wrong is reported at once, with its line.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU64;
 use std::ops::Range;
 
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Limit, Pattern, Retention, Rule};
+use super::{Breaker, Hundredths, Limit, Pattern, Retention, Rule};
 use crate::digest;
 use crate::execution::Status;
 use crate::source_text::{Problem, Problems, line_of};
 
 const FLOOR: SignedDuration = SignedDuration::from_hours(1);
 const CEILING: SignedDuration = SignedDuration::from_hours(24 * 3650);
+
+/// What each limit of the breaker means, and what it can be.
+const LARGEST_PLAN: (&str, &str) =
+    ("the most that one sweep may act on", "a whole number of at least 1, such as 10000");
+const LARGEST_SHARE: (&str, &str) = (
+    "the most that one sweep may act on of what its scan has seen, in percent",
+    "a number above 0 and at most 100, with two decimals at most, such as 90 or 12.5",
+);
+const LARGEST_GROWTH: (&str, &str) = (
+    "how many times as much as the last sweep one may act on",
+    "a number from 1 to 1000, with two decimals at most, such as 10 or 2.5",
+);
 
 impl Retention {
     /// Parses and validates rules.
@@ -77,10 +88,12 @@ impl Reader<'_> {
 
     fn retention(&mut self, root: &Table<'_>) -> Option<Retention> {
         self.known_keys(root, "the file", &["breaker", "rule", "default"]);
-        let max_actions = match root.get("breaker") {
+        let breaker = match root.get("breaker") {
             Some(value) => self.breaker(value),
             None => {
-                self.report_missing("needs [breaker] with max_actions, the most that one sweep may act on");
+                let message =
+                    "needs [breaker] with max_actions, max_percent and max_growth, what one sweep may act on";
+                self.report_missing(message);
                 None
             }
         };
@@ -96,24 +109,48 @@ impl Reader<'_> {
         };
         let digest = digest::of([self.text]);
         let source = self.file.to_owned();
-        Some(Retention { rules: rules?, default: default?, max_actions: max_actions?, source, digest })
+        Some(Retention { rules: rules?, default: default?, breaker: breaker?, source, digest })
     }
 
-    fn breaker(&mut self, value: &Value<'_>) -> Option<NonZeroU64> {
+    fn breaker(&mut self, value: &Value<'_>) -> Option<Breaker> {
         let table = self.table(value, "[breaker]")?;
-        self.known_keys(table, "[breaker]", &["max_actions"]);
-        let Some(limit) = table.get("max_actions") else {
-            self.report(&value.span(), "[breaker] needs max_actions, the most that one sweep may act on");
+        self.known_keys(table, "[breaker]", &["max_actions", "max_percent", "max_growth"]);
+        let max_actions =
+            self.breaker_limit(value, table, "max_actions", LARGEST_PLAN, |text| text.parse().ok());
+        let number = |text: &str, least: &str, most: &str| {
+            let range = Hundredths::parse(least)?..=Hundredths::parse(most)?;
+            Hundredths::parse(text).filter(|number| range.contains(number))
+        };
+        let max_percent = self
+            .breaker_limit(value, table, "max_percent", LARGEST_SHARE, |text| number(text, "0.01", "100"));
+        let max_growth =
+            self.breaker_limit(value, table, "max_growth", LARGEST_GROWTH, |text| number(text, "1", "1000"));
+        Some(Breaker { max_actions: max_actions?, max_percent: max_percent?, max_growth: max_growth? })
+    }
+
+    /// A limit of the breaker. None can be left out, and none can be switched off.
+    fn breaker_limit<T>(
+        &mut self,
+        breaker: &Value<'_>,
+        table: &Table<'_>,
+        key: &str,
+        (meaning, legal): (&str, &str),
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let Some(limit) = table.get(key) else {
+            self.report(&breaker.span(), format!("[breaker] needs {key}, {meaning}"));
             return None;
         };
-        let number =
-            limit.get_ref().as_integer().and_then(|number| number.as_str().parse::<NonZeroU64>().ok());
-        if number.is_none() {
-            let message = "max_actions must be a whole number of at least 1; zero would not mean unlimited, \
-                           and to stop sweeps, switch their schedules off";
+        let value = limit.get_ref();
+        let whole = value.as_integer().filter(|number| number.radix() == 10).map(|number| number.as_str());
+        let found = whole.or_else(|| value.as_float().map(|number| number.as_str())).and_then(parse);
+        if found.is_none() {
+            let message = format!(
+                "{key} must be {legal}; zero would not mean unlimited, and to stop sweeps, switch their schedules off"
+            );
             self.report(&limit.span(), message);
         }
-        number
+        found
     }
 
     fn rules(&mut self, value: &Value<'_>) -> Option<Vec<Rule>> {
@@ -307,6 +344,8 @@ mod tests {
 
     const FINE: &str = r#"[breaker]
 max_actions = 5
+max_percent = 12.5
+max_growth = 3
 [[rule]]
 name = "fw"
 job_ids = ["fw-*"]
@@ -332,14 +371,18 @@ archive = "summary"
     fn a_rule_without_cancel_after_cancels_nothing() {
         let rules = Retention::parse("r.toml", FINE).unwrap();
         assert_eq!(rules.default.cancel_after, Limit::Never);
-        assert_eq!(rules.max_actions().get(), 5);
+        let Breaker { max_actions, max_percent, max_growth } = rules.breaker();
+        assert_eq!(
+            (max_actions.get(), max_percent.to_string(), max_growth.to_string()),
+            (5, "12.5".into(), "3".into())
+        );
     }
 
     #[test]
     fn an_omitted_status_is_an_error() {
         assert_eq!(
             problems(r#"TIMED_OUT = "1d 12h", "#, ""),
-            "r.toml:6: delete_after of rule `fw` leaves out TIMED_OUT; give it a duration or \"never\""
+            "r.toml:8: delete_after of rule `fw` leaves out TIMED_OUT; give it a duration or \"never\""
         );
     }
 
@@ -353,9 +396,29 @@ archive = "summary"
 
     #[test]
     fn a_zero_breaker_is_an_error_and_not_off() {
-        for bad in ["0", "-1", "1.5", "\"5\"", "true"] {
-            let problems = problems("max_actions = 5", &format!("max_actions = {bad}"));
-            assert!(problems.starts_with("r.toml:2: max_actions must be a whole number"), "{problems}");
+        for (line, good, bads) in [
+            (2, "max_actions = 5", &["0", "-1", "1.5", "\"5\"", "true", "0x10"][..]),
+            (3, "max_percent = 12.5", &["0", "0.0", "0.001", "100.01", "101", "-1", "1e1", "inf", "\"5\""]),
+            (4, "max_growth = 3", &["0", "0.99", "1000.01", "-1", "nan", "2.125", "true"]),
+        ] {
+            let key = good.split(' ').next().unwrap();
+            for bad in bads {
+                let problems = problems(good, &format!("{key} = {bad}"));
+                let expected = format!("r.toml:{line}: {key} must be a ");
+                assert!(
+                    problems.starts_with(&expected) && problems.contains("zero would not mean"),
+                    "{problems}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_limit_of_the_breaker_can_be_left_out() {
+        for limit in ["max_actions = 5", "max_percent = 12.5", "max_growth = 3"] {
+            let key = limit.split(' ').next().unwrap();
+            let problems = problems(&format!("{limit}\n"), "");
+            assert!(problems.starts_with(&format!("r.toml:1: [breaker] needs {key}, ")), "{problems}");
         }
     }
 
@@ -378,10 +441,10 @@ archive = "summary"
         for expected in [
             "r.toml:1: [breaker] needs max_actions",
             "r.toml:2: unknown key `max_action`",
-            "r.toml:5: job_ids of rule `fw`: `fw.*` can match no job id",
-            "r.toml:8: rule `fw` needs delete_after",
-            "r.toml:11: unknown key `colour`",
-            "r.toml:13: unknown key `keep`",
+            "r.toml:7: job_ids of rule `fw`: `fw.*` can match no job id",
+            "r.toml:10: rule `fw` needs delete_after",
+            "r.toml:13: unknown key `colour`",
+            "r.toml:15: unknown key `keep`",
         ] {
             assert!(problems.contains(expected), "{expected} in {problems}");
         }
@@ -395,12 +458,15 @@ archive = "summary"
 
     #[test]
     fn broken_toml_names_its_line() {
-        assert!(problems("[default]", "[default").starts_with("r.toml:8: "));
+        assert!(problems("[default]", "[default").starts_with("r.toml:10: "));
     }
 
     #[test]
     fn two_rules_may_not_share_a_name() {
         let second = "[[rule]]\nname = \"fw\"\njob_ids = [\"*\"]\narchive = \"summary\"\ndelete_after = { SUCCEEDED = \"7d\", FAILED = \"7d\", TIMED_OUT = \"7d\", REJECTED = \"7d\", REMOVED = \"7d\", CANCELED = \"7d\" }\n[default]";
-        assert_eq!(problems("[default]", second), "r.toml:8: the name `fw` is taken; give each rule its own");
+        assert_eq!(
+            problems("[default]", second),
+            "r.toml:10: the name `fw` is taken; give each rule its own"
+        );
     }
 }

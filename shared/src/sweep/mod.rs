@@ -23,6 +23,7 @@ mod tally;
 pub use act::{Act, CancelStale, DeleteExpired, Outcome};
 pub use id::SweepId;
 pub use pace::{CallRate, IotOperation};
+pub use plan::{Check, CheckResult, Checked, Limit, Plan};
 pub use read::{ListSweeps, ReadError, SweepPage, list, read, report};
 pub use report::Report;
 pub use slice::{SliceEnd, SliceError, SliceTime, Worker};

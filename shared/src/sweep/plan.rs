@@ -1,12 +1,12 @@
 //! The plan that a scan ends in, and the breaker that it has to pass before anything is done.
 
-use std::num::NonZeroU64;
-
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::SweepId;
 use super::state::Sweep;
 use crate::digest;
+use crate::retention::{Breaker, Hundredths};
 
 /// What a sweep is about to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,15 +14,94 @@ use crate::digest;
 pub struct Plan {
     /// How many executions are due.
     pub due: u64,
-    /// The most that it may act on.
-    pub max_actions: u64,
     /// What tells this plan from another; names it when it is to be released.
     pub digest: String,
+    /// What the breaker said of it.
+    pub breaker: Checked,
+}
+
+/// What the breaker said of a plan: every limit, what it was compared with, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checked {
+    /// The most executions that a sweep may act on.
+    pub max_actions: u64,
+    /// The most that it may act on of what its scan has seen, in percent.
+    pub max_percent: Hundredths,
+    /// The most that it may act on, as a multiple of what the last real sweep had due.
+    pub max_growth: Hundredths,
+    /// What the plan holds: every execution that would be attempted.
+    pub due: u64,
+    /// Whether a limit stopped the sweep.
+    pub tripped: bool,
+    /// The limits, one by one.
+    pub checks: Vec<Check>,
+}
+
+/// A limit, compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// Which.
+    pub limit: Limit,
+    /// What it is a share or a multiple of: the executions seen, or what the last sweep had due.
+    pub of: Option<u64>,
+    /// The most executions that it lets pass.
+    pub most: Option<u64>,
+    /// What came of it.
+    pub result: CheckResult,
+}
+
+/// The breaker's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Limit {
+    /// The number of executions.
+    MaxActions,
+    /// Their share of what the scan has seen.
+    MaxPercent,
+    /// Their number compared with the last sweep's.
+    MaxGrowth,
+}
+
+/// What came of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CheckResult {
+    /// The plan holds no more than it lets pass.
+    Passed,
+    /// The plan holds more.
+    Tripped,
+    /// The plan holds more, and somebody has released it.
+    Released,
+    /// No real sweep of the operation had anything due before, or its count has expired by now.
+    NoSweepBefore,
+}
+
+/// What is kept of the last real sweep of an operation that had something due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LastSweep {
+    /// Which.
+    pub(super) sweep_id: SweepId,
+    /// When it ended.
+    pub(super) finished_at: Option<Timestamp>,
+    /// What it had due.
+    pub(super) due: u64,
+}
+
+impl LastSweep {
+    /// What a sweep that has done its work leaves for the next one. A dry run tells nothing of
+    /// what is ordinary, and neither does a night without work.
+    pub(super) fn of(sweep: &Sweep) -> Option<Self> {
+        let due = sweep.plan.as_ref().map(|plan| plan.due).filter(|due| *due > 0 && !sweep.dry_run)?;
+        Some(Self { sweep_id: sweep.sweep_id.clone(), finished_at: sweep.finished_at, due })
+    }
 }
 
 impl Plan {
     /// The plan of a finished scan.
-    pub(super) fn of(sweep: &Sweep, breaker: NonZeroU64) -> Self {
+    pub(super) fn of(sweep: &Sweep, breaker: &Breaker, last: Option<&LastSweep>) -> Self {
         let due = sweep.tally.total_due();
         let digest = digest::of([
             sweep.operation.as_str(),
@@ -31,12 +110,73 @@ impl Plan {
             sweep.policy_digest.as_deref().unwrap_or_default(),
             &sweep.candidates_digest,
         ]);
-        Self { due, max_actions: breaker.get(), digest }
+        Self { due, digest, breaker: Checked::of(breaker, due, sweep.rows_seen(), last.map(|last| last.due)) }
     }
 
     /// Whether the breaker stops it.
     pub fn is_stopped(&self) -> bool {
-        self.due > self.max_actions
+        self.breaker.tripped
+    }
+
+    /// The same plan, which somebody wants carried out all the same.
+    pub(super) fn released(mut self) -> Self {
+        self.breaker.tripped = false;
+        for check in self.breaker.checks.iter_mut().filter(|check| check.result == CheckResult::Tripped) {
+            check.result = CheckResult::Released;
+        }
+        self
+    }
+
+    /// Why it was stopped, and how to carry it out all the same.
+    pub(super) fn refusal(&self) -> String {
+        let Checked { max_actions, max_percent, max_growth, .. } = &self.breaker;
+        let tripped = self.breaker.checks.iter().filter(|check| check.result == CheckResult::Tripped);
+        let reasons: Vec<_> = tripped
+            .map(|Check { limit, of, most, .. }| {
+                let (of, most) = (of.unwrap_or_default(), most.unwrap_or_default());
+                match limit {
+                    Limit::MaxActions => format!("max_actions = {max_actions}"),
+                    Limit::MaxPercent => format!("max_percent = {max_percent}, which is {most} of {of} seen"),
+                    Limit::MaxGrowth => {
+                        format!("max_growth = {max_growth}, which is {most} after the last sweep's {of}")
+                    }
+                }
+            })
+            .collect();
+        format!(
+            "the plan holds {} executions, more than the breaker's {}; nothing was done. To carry it out, start a \
+             sweep with \"releasePlan\": \"{}\"",
+            self.due,
+            reasons.join(" and "),
+            self.digest
+        )
+    }
+}
+
+impl Checked {
+    fn of(breaker: &Breaker, due: u64, seen: u64, last: Option<u64>) -> Self {
+        let check = |limit, of, most: Option<u64>| {
+            let result = match most {
+                None => CheckResult::NoSweepBefore,
+                Some(most) if due > most => CheckResult::Tripped,
+                Some(_) => CheckResult::Passed,
+            };
+            Check { limit, of, most, result }
+        };
+        let max_actions = breaker.max_actions.get();
+        let checks = vec![
+            check(Limit::MaxActions, None, Some(max_actions)),
+            check(Limit::MaxPercent, Some(seen), Some(breaker.most_of(seen))),
+            check(Limit::MaxGrowth, last, last.map(|last| breaker.most_after(last))),
+        ];
+        Self {
+            max_actions,
+            max_percent: breaker.max_percent,
+            max_growth: breaker.max_growth,
+            due,
+            tripped: checks.iter().any(|check| check.result == CheckResult::Tripped),
+            checks,
+        }
     }
 }
 
@@ -50,15 +190,39 @@ pub(super) struct StoppedPlan {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
 
-    fn plan(due: u64, max_actions: u64) -> Plan {
-        Plan { due, max_actions, digest: String::new() }
+    /// What stops a plan of `due` of 1000 executions, where the last sweep had `last` due.
+    fn check(due: u64, last: Option<u64>, expected: &[Limit]) {
+        let breaker = Breaker {
+            max_actions: NonZeroU64::new(500).unwrap(),
+            max_percent: Hundredths::parse("45.25").unwrap(),
+            max_growth: Hundredths::parse("2.5").unwrap(),
+        };
+        let checked = Checked::of(&breaker, due, 1000, last);
+        let tripped: Vec<_> =
+            checked.checks.iter().filter(|c| c.result == CheckResult::Tripped).map(|c| c.limit).collect();
+        assert_eq!(tripped, expected, "{due} {last:?}");
+        assert_eq!(checked.tripped, !tripped.is_empty());
     }
 
     #[test]
-    fn the_breaker_lets_its_own_number_pass_and_not_one_more() {
-        assert!(!plan(5, 5).is_stopped());
-        assert!(plan(6, 5).is_stopped());
+    fn each_limit_lets_its_own_number_pass_and_not_one_more() {
+        use Limit::{MaxActions, MaxGrowth, MaxPercent};
+        check(452, None, &[]);
+        check(453, None, &[MaxPercent]);
+        check(500, None, &[MaxPercent]);
+        check(501, None, &[MaxActions, MaxPercent]);
+        check(250, Some(100), &[]);
+        check(251, Some(100), &[MaxGrowth]);
+        check(501, Some(41), &[MaxActions, MaxPercent, MaxGrowth]);
+    }
+
+    #[test]
+    fn a_small_plan_does_not_trip_by_growth() {
+        check(100, Some(1), &[]);
+        check(101, Some(1), &[Limit::MaxGrowth]);
     }
 }

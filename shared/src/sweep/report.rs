@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::act::Outcome;
 use super::id::SweepId;
 use super::pace::IotOperation;
+use super::plan::Checked;
 use super::state::{ArchiveTotals, JobCounts, Sweep, SweepStatus};
 use super::tally::TallyRow;
 use crate::archive;
@@ -73,23 +74,11 @@ pub struct Report {
     /// What tells this plan from another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_digest: Option<String>,
-    /// The breaker.
+    /// What the breaker said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub breaker: Option<Breaker>,
+    pub breaker: Option<Checked>,
     /// The archive.
     pub archive: ArchiveReport,
-}
-
-/// What the breaker said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Breaker {
-    /// The most that the sweep may act on.
-    pub max_actions: u64,
-    /// What the plan holds.
-    pub due: u64,
-    /// Whether it stopped the sweep.
-    pub tripped: bool,
 }
 
 /// Where the records are.
@@ -137,11 +126,7 @@ impl Report {
             calls: sweep.calls.clone(),
             throttled: sweep.throttled.clone(),
             plan_digest: sweep.plan.as_ref().map(|plan| plan.digest.clone()),
-            breaker: sweep.plan.as_ref().map(|plan| Breaker {
-                max_actions: plan.max_actions,
-                due: plan.due,
-                tripped: plan.is_stopped(),
-            }),
+            breaker: sweep.plan.as_ref().map(|plan| plan.breaker.clone()),
             archive: ArchiveReport {
                 totals: sweep.archive,
                 prefix: archive::prefix(sweep.sweep_id.as_str(), sweep.now),

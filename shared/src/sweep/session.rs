@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use super::cursor::Phase;
 use super::pace::{IotOperation, OutOfTime, Pacer};
+use super::plan::LastSweep;
 use super::report::Report;
 use super::slice::{SliceError, SliceTime, Worker};
 use super::state::{Lease, Sweep, SweepStatus};
@@ -174,6 +175,10 @@ impl<'a> Session<'a> {
             sweep.status = SweepStatus::Succeeded;
         }
         self.sweep.finished_at = Some(self.now());
+        if let (SweepStatus::Succeeded, Some(last)) = (self.sweep.status, LastSweep::of(&self.sweep)) {
+            let key = store::last_sweep_key(self.sweep.operation);
+            store::put(self.bucket, &key, &last, PutMode::Overwrite).await?;
+        }
         let report = Report::of(&self.sweep);
         let key = store::report_key(&self.sweep.sweep_id);
         store::put(self.bucket, &key, &report, PutMode::Overwrite).await?;

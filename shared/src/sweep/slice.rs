@@ -11,7 +11,7 @@ use super::SliceMessage;
 use super::act::Act;
 use super::cursor::{ApplyCursor, Phase};
 use super::pace::CallRate;
-use super::plan::{Plan, StoppedPlan};
+use super::plan::{LastSweep, Plan, StoppedPlan};
 use super::session::{Session, Stop};
 use super::state::{Sweep, SweepStatus};
 use super::store::{self, StoreError};
@@ -193,17 +193,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 
     /// The breaker: before the first mutation, over what would be attempted.
     async fn check(&self, session: &mut Session<'_>) -> Result<(), Stop> {
+        let last = self.last_sweep().await?;
         let sweep = &mut session.sweep;
-        let plan = Plan::of(sweep, self.rules.max_actions());
+        let plan = Plan::of(sweep, self.rules.breaker(), last.as_ref());
         let stopped = plan.is_stopped();
         sweep.plan = Some(plan.clone());
         if stopped {
             sweep.status = SweepStatus::StoppedByBreaker;
-            sweep.failure = Some(format!(
-                "the plan holds {} executions, more than the breaker's {}; nothing was done. To carry it out, \
-                 start a sweep with \"releasePlan\": \"{}\"",
-                plan.due, plan.max_actions, plan.digest
-            ));
+            sweep.failure = Some(plan.refusal());
             let kept = StoppedPlan { planned_by: sweep.sweep_id.clone() };
             let key = store::stopped_plan_key(&plan.digest);
             store::put(self.bucket, &key, &kept, PutMode::Overwrite).await?;
@@ -218,5 +215,15 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             session.save().await?;
         }
         Ok(())
+    }
+
+    /// What the last real sweep had due. What cannot be read is not taken for absent: the message
+    /// comes again.
+    async fn last_sweep(&self) -> Result<Option<LastSweep>, SliceError> {
+        match store::get(self.bucket, &store::last_sweep_key(A::OPERATION)).await {
+            Ok((last, _)) => Ok(Some(last)),
+            Err(StoreError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }

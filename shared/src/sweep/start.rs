@@ -130,7 +130,7 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         sweep.rules_digest = stopped.rules_digest;
         sweep.policy_source = stopped.policy_source;
         sweep.policy_digest = stopped.policy_digest;
-        sweep.plan = stopped.plan.map(|plan| Plan { max_actions: plan.due, ..plan });
+        sweep.plan = stopped.plan.map(Plan::released);
         sweep.release = Some(Release { plan_digest: digest.to_owned(), planned_by: stopped.sweep_id });
         sweep.phase = if sweep.dry_run { Phase::Done } else { Phase::Applying(ApplyCursor::default()) };
         Ok(())

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::id::SweepId;
 use super::state::Sweep;
+use crate::operation::Operation;
 
 /// The folder of all sweeps.
 pub(super) const ROOT: &str = "sweeps";
@@ -59,6 +60,11 @@ pub(super) fn candidates_key(id: &SweepId, segment: u64) -> String {
 /// A plan that the breaker stopped, by its digest.
 pub(super) fn stopped_plan_key(digest: &str) -> String {
     format!("{ROOT}/stopped-plans/{digest}.json")
+}
+
+/// What the last real sweep of an operation had due.
+pub(super) fn last_sweep_key(operation: Operation) -> String {
+    format!("{ROOT}/last/{operation}.json")
 }
 
 /// Which sweep a stopped plan was released to.
