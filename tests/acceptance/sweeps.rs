@@ -286,6 +286,54 @@ async fn the_report_accounts_for_every_row_with_a_reason() {
     assert_eq!(things(&stage.iot, "odd").len(), 1);
     let calls = stage.script.calls();
     assert!(!calls.iter().any(|call| call.subject == "young"), "a young job costs no call");
+    let ages =
+        report["ages"].as_object().unwrap().values().flat_map(|ages| ages.as_object().unwrap().values());
+    let aged: u64 = ages.map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(aged, sum(&report["plan"]) + sum(&report["kept"]), "{report}");
+}
+
+/// What is due on a later day is found by a dry run of that day: the forecast says so beforehand. A
+/// page's token goes bad and slices end, and nothing is counted twice.
+#[tokio::test(start_paused = true)]
+async fn a_plan_tells_ages_and_what_comes_due_on_each_of_the_next_days() {
+    let planned = async |operation, day: i64, seconds| {
+        let stage = staged();
+        for nth in 0..12 {
+            let (ended, queued) = (days_ago(2 * nth), days_ago(30 + 2 * nth));
+            stage.iot.execution("fw-1", &format!("later-{nth}"), Status::Succeeded, days_ago(40), ended);
+            stage.iot.execution("fw-1", &format!("waits-{nth}"), Status::Queued, queued, queued);
+        }
+        stage.script.fault("ListJobExecutionsForJob", 3, Fault::InvalidToken);
+        let sweeps = Sweeps { seconds, rate: "2", ..Sweeps::new(&stage) };
+        let then = now() + SignedDuration::from_hours(24 * day);
+        let id = format!("{day}-{seconds}");
+        let trigger = Trigger { dry_run: Some(true), now: then, ..trigger(operation, &id) };
+        let starter = Starter { bucket: &stage.bucket, queue: &stage.queue, dry_run_only: false };
+        let id = starter.start(&trigger, then).await.unwrap().sweep_id;
+        sweeps.deliver_all().await;
+        sweeps.report(&id).await
+    };
+    for operation in Operation::ALL {
+        let today = planned(operation, 0, 900).await;
+        let sliced = planned(operation, 0, 6).await;
+        assert!(sliced["slices"].as_u64() > today["slices"].as_u64());
+        assert_eq!((&today["ages"], &today["forecast"]), (&sliced["ages"], &sliced["forecast"]));
+        let forecast = today["forecast"].as_array().unwrap();
+        assert_eq!((forecast.len(), &forecast[0]["date"]), (30, &"2026-11-22".into()));
+        let mut due = today["due"].as_u64().unwrap();
+        for (day, told) in (1..).zip(forecast) {
+            due += told["due"].as_u64().unwrap();
+            if day % 6 == 1 {
+                // The rows that were held or kept for ever are in no forecast; young jobs come into sight.
+                let then = planned(operation, day, 900).await;
+                let of_young = u64::from(operation == Operation::DeleteExpired && day >= 11);
+                assert_eq!(then["due"], due + of_young, "{operation} day {day}: {then}");
+            }
+        }
+    }
+    let ages = &planned(Operation::DeleteExpired, 0, 900).await["ages"];
+    assert_eq!(ages["FAILED"], serde_json::json!({"30-90d": 1, "90-180d": 1}), "{ages}");
+    assert_eq!(ages["SUCCEEDED"]["180-365d"], 3, "{ages}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,6 +61,8 @@ pub enum Verdict {
         reason: KeepReason,
         /// The rule that matched.
         rule: String,
+        /// When it becomes due, if it is only not old enough yet.
+        until: Option<Timestamp>,
     },
 }
 
@@ -82,7 +84,7 @@ impl Rule {
     }
 
     fn judge(&self, operation: Operation, now: Timestamp, row: &ExecutionRow) -> Verdict {
-        let keep = |reason| Verdict::Keep { reason, rule: self.name.clone() };
+        let keep = |reason| Verdict::Keep { reason, rule: self.name.clone(), until: None };
         let (limit, from) = match self.limit(operation, row) {
             Ok(found) => found,
             Err(reason) => return keep(reason),
@@ -95,7 +97,11 @@ impl Rule {
             Limit::Never => keep(KeepReason::Never),
             Limit::After(duration) => match from.checked_add(duration) {
                 Ok(since) if since <= now => Verdict::Due(Due { rule: self.name.clone(), since }),
-                Ok(_) | Err(_) => keep(KeepReason::NotYet),
+                Ok(until) => {
+                    let (reason, rule) = (KeepReason::NotYet, self.name.clone());
+                    Verdict::Keep { reason, rule, until: Some(until) }
+                }
+                Err(_) => keep(KeepReason::NotYet),
             },
         }
     }
@@ -221,7 +227,7 @@ mod tests {
     fn the_first_rule_that_matches_decides() {
         let old = row(Status::Succeeded, 0, 0);
         let verdict = judge(Operation::DeleteExpired, 1000 * DAY, "keep-me", &old);
-        assert_eq!(verdict, Verdict::Keep { reason: KeepReason::Never, rule: "keep".into() });
+        assert_eq!(verdict, Verdict::Keep { reason: KeepReason::Never, rule: "keep".into(), until: None });
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! writes, so that a second delivery of a message finds the step taken and does nothing.
 
 mod act;
+mod ages;
 mod apply;
 mod cursor;
 mod id;
@@ -21,6 +22,7 @@ mod store;
 mod tally;
 
 pub use act::{Act, CancelStale, DeleteExpired, Outcome};
+pub use ages::{Age, Ages, FORECAST_DAYS, Forecast, ForecastDay};
 pub use id::SweepId;
 pub use pace::{CallRate, IotOperation};
 pub use plan::{Check, CheckResult, Checked, Limit, Plan};
@@ -29,7 +31,7 @@ pub use report::Report;
 pub use slice::{SliceEnd, SliceError, SliceTime, Worker};
 pub use start::{StartError, Starter, Trigger};
 pub use state::{Sweep, SweepStatus, SweepView};
-pub use tally::{Tally, TallyRow};
+pub use tally::{Line, Tally, TallyRow};
 
 use serde::{Deserialize, Serialize};
 

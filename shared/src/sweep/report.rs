@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::act::Outcome;
+use super::ages::{Ages, ForecastDay};
 use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Checked;
@@ -63,6 +64,14 @@ pub struct Report {
     pub kept: Vec<TallyRow>,
     /// What could not be judged, by reason.
     pub unreadable: BTreeMap<String, u64>,
+    /// What was judged (the plan and what is kept), by status and by age as the rules count it.
+    #[serde(default)]
+    pub ages: Ages,
+    /// How many of those kept as `notYet` come due on each of the next 30 days, by these rules and
+    /// if nothing else changes. Access policies are not asked, and jobs too young to have been
+    /// looked at are not in it.
+    #[serde(default)]
+    pub forecast: Vec<ForecastDay>,
     /// How many executions were, or may have been, acted on.
     pub attempts: u64,
     /// What came of them.
@@ -121,6 +130,8 @@ impl Report {
             plan,
             kept,
             unreadable: sweep.tally.unreadable_rows().clone(),
+            ages: sweep.tally.ages().clone(),
+            forecast: sweep.tally.forecast().days(sweep.now),
             attempts: sweep.attempts,
             outcomes: sweep.outcomes.clone(),
             calls: sweep.calls.clone(),

@@ -12,7 +12,7 @@ use super::session::{Lack, Session, Stop};
 use super::slice::Worker;
 use super::state::{JobCounts, Sweep};
 use super::store;
-use super::tally::Tally;
+use super::tally::{Line, Tally};
 use crate::access::{AskedFacts, Decision, ExecutionFacts, Needs, Principal, Terms};
 use crate::digest;
 use crate::execution::{ExecutionRow, JobFacts, JobSummary, Status};
@@ -207,9 +207,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         job: &JobId,
         row: &ExecutionRow,
     ) -> Result<(), Stop> {
-        let due = match self.rules.judge(A::OPERATION, session.sweep.now, job, row) {
-            Verdict::Keep { reason, rule } => {
-                tally.kept(&rule, row.status, reason);
+        let now = session.sweep.now;
+        let due = match self.rules.judge(A::OPERATION, now, job, row) {
+            Verdict::Keep { reason, rule, until } => {
+                tally.kept(Line::of(&rule, row, now), reason);
+                until.into_iter().for_each(|until| tally.comes_due(now, until));
                 return Ok(());
             }
             Verdict::Due(due) => due,
@@ -221,8 +223,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         match facts {
             Ok(facts) => match self.asked(session, job, row).await? {
                 Ok(asked) => match self.decide(&session.sweep, facts, row, &asked) {
-                    Decision::Allow(_) => tally.due(&due.rule, row.status),
-                    Decision::Deny(refusal) => tally.refused(&due.rule, row.status, &refusal),
+                    Decision::Allow(_) => tally.due(Line::of(&due.rule, row, now)),
+                    Decision::Deny(refusal) => tally.refused(Line::of(&due.rule, row, now), &refusal),
                 },
                 Err(problem) => tally.unreadable(problem),
             },

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::ages::{Age, Ages, Forecast};
 use crate::access::Refusal;
-use crate::execution::Status;
+use crate::execution::{ExecutionRow, Status};
 use crate::retention::KeepReason;
 
 /// How many executions had the same rule, status and verdict.
@@ -28,6 +30,28 @@ pub struct Tally {
     #[serde(with = "as_rows")]
     verdicts: BTreeMap<Key, u64>,
     unreadable: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    ages: Ages,
+    #[serde(skip_serializing_if = "Forecast::is_empty", default)]
+    forecast: Forecast,
+}
+
+/// An execution as it is counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// The rule that matched.
+    pub rule: &'a str,
+    /// Its status.
+    pub status: Status,
+    /// Its age.
+    pub age: Age,
+}
+
+impl<'a> Line<'a> {
+    /// Of a row that `rule` has judged at `now`.
+    pub fn of(rule: &'a str, row: &ExecutionRow, now: Timestamp) -> Self {
+        Self { rule, status: row.status, age: Age::of(row, now) }
+    }
 }
 
 type Key = (String, Status, String);
@@ -36,22 +60,28 @@ const DUE: &str = "due";
 
 impl Tally {
     /// Counts one that is due.
-    pub fn due(&mut self, rule: &str, status: Status) {
-        self.count(rule, status, DUE);
+    pub fn due(&mut self, line: Line<'_>) {
+        self.count(line, DUE);
     }
 
     /// Counts one that its rule keeps.
-    pub fn kept(&mut self, rule: &str, status: Status, reason: KeepReason) {
-        self.count(rule, status, reason.as_str());
+    pub fn kept(&mut self, line: Line<'_>, reason: KeepReason) {
+        self.count(line, reason.as_str());
+    }
+
+    /// Notes that one which is kept comes due at `until`.
+    pub fn comes_due(&mut self, now: Timestamp, until: Timestamp) {
+        self.forecast.count(now, until);
     }
 
     /// Counts one that is due and that the access policy does not give up.
-    pub fn refused(&mut self, rule: &str, status: Status, refusal: &Refusal) {
-        self.count(rule, status, &format!("refused: {}", refusal.reason_key()));
+    pub fn refused(&mut self, line: Line<'_>, refusal: &Refusal) {
+        self.count(line, &format!("refused: {}", refusal.reason_key()));
     }
 
-    fn count(&mut self, rule: &str, status: Status, verdict: &str) {
+    fn count(&mut self, Line { rule, status, age }: Line<'_>, verdict: &str) {
         *self.verdicts.entry((rule.to_owned(), status, verdict.to_owned())).or_default() += 1;
+        *self.ages.entry(status).or_default().entry(age).or_default() += 1;
     }
 
     /// Counts one that cannot be judged, and therefore stays.
@@ -67,6 +97,22 @@ impl Tally {
         for (problem, count) in other.unreadable {
             *self.unreadable.entry(problem).or_default() += count;
         }
+        for (status, ages) in other.ages {
+            for (age, count) in ages {
+                *self.ages.entry(status).or_default().entry(age).or_default() += count;
+            }
+        }
+        self.forecast.merge(other.forecast);
+    }
+
+    /// What was judged, by status and age.
+    pub fn ages(&self) -> &Ages {
+        &self.ages
+    }
+
+    /// When what is not old enough yet comes due.
+    pub fn forecast(&self) -> &Forecast {
+        &self.forecast
     }
 
     /// How many are due.
@@ -124,11 +170,14 @@ mod tests {
 
     #[test]
     fn a_tally_reads_back_and_adds_up() {
+        let line = |rule, status| Line { rule, status, age: Age::Weeks };
+        let now = Timestamp::UNIX_EPOCH;
         let mut tally = Tally::default();
-        tally.due("a", Status::Failed);
-        tally.due("a", Status::Failed);
-        tally.kept("b", Status::Queued, KeepReason::Active);
-        tally.refused("a", Status::Failed, &Refusal::NoPermit);
+        tally.due(line("a", Status::Failed));
+        tally.due(line("a", Status::Failed));
+        tally.kept(line("b", Status::Queued), KeepReason::Active);
+        tally.comes_due(now, now + jiff::SignedDuration::from_hours(47));
+        tally.refused(line("a", Status::Failed), &Refusal::NoPermit);
         tally.unreadable("unknown status `PAUSED`");
         let text = serde_json::to_string(&tally).unwrap();
         let mut read: Tally = serde_json::from_str(&text).unwrap();
@@ -136,5 +185,7 @@ mod tests {
         assert_eq!((read.total_due(), read.total()), (2, 5));
         read.merge(tally);
         assert_eq!((read.total_due(), read.total()), (4, 10));
+        assert_eq!(read.ages().values().flat_map(|ages| ages.values()).sum::<u64>(), 8);
+        assert_eq!(read.forecast().days(now)[1].due, 2);
     }
 }
