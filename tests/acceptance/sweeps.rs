@@ -413,6 +413,68 @@ async fn a_slice_without_time_makes_no_call() {
     assert_eq!(stage.script.count("ListJobs"), 0);
 }
 
+/// What the dry run says that the real sweep will cost: never fewer calls than it makes,
+/// in all not twice as many, and its time to within a tenth and six seconds.
+#[tokio::test(start_paused = true)]
+async fn a_plan_tells_what_carrying_it_out_would_cost() {
+    let swept = async |stage: &Stage, operation, rate, asking: bool| {
+        let shipped = AccessPolicy::shipped().unwrap();
+        let access = if asking { asking_for_details() } else { shipped };
+        let sweeps = Sweeps { rate, access, ..Sweeps::of_everything(stage) };
+        let mut reports = Vec::new();
+        for dry_run in [true, false] {
+            let id = format!("{dry_run}");
+            let trigger = Trigger { dry_run: Some(dry_run), ..trigger(operation, &id) };
+            let id = sweeps.start(&trigger).await.unwrap().sweep_id;
+            sweeps.deliver_all().await;
+            reports.push(sweeps.report(&id).await);
+        }
+        let [planned, done] = [&reports[0], &reports[1]];
+        assert_eq!(planned["estimate"], done["estimate"]);
+        let (Value::Object(estimated), Value::Object(made)) = (&planned["estimate"]["calls"], &done["calls"])
+        else {
+            panic!("{planned} {done}")
+        };
+        let mut total = (0, 0);
+        for (call, made) in made {
+            let made = made.as_u64().unwrap() - planned["calls"][call].as_u64().unwrap_or(0);
+            let estimated = estimated.get(call).and_then(Value::as_u64).unwrap_or(0);
+            assert!(made <= estimated, "{call}: {made} of {estimated}: {done}");
+            total = (total.0 + made, total.1 + estimated);
+        }
+        assert!(total.1 <= 2 * total.0, "{total:?}: {done}");
+        let time = |report: &Value, at: &str| report[at].as_str().unwrap().parse::<Timestamp>().unwrap();
+        let took =
+            |report| time(report, "finishedAt").duration_since(time(report, "startedAt")).as_secs_f64();
+        let (estimated, took) =
+            (planned["estimate"]["seconds"].as_u64().unwrap() as f64, took(done) - took(planned));
+        assert!((estimated - took).abs() <= took / 10.0 + 6.0, "{estimated} s, took {took} s: {done}");
+    };
+    for operation in Operation::ALL {
+        for asking in [false, true] {
+            swept(&staged(), operation, "2", asking).await;
+        }
+    }
+    for rate in ["10", "1"] {
+        for asking in [false, true] {
+            let stage = one_job("big", 300, 40);
+            stage.iot.page_size(100);
+            swept(&stage, Operation::DeleteExpired, rate, asking).await;
+        }
+    }
+    let stage = Stage::new();
+    stage.iot.job("waiting", days_ago(200), JobSetup::default());
+    for nth in 0..300 {
+        stage.iot.execution("waiting", &format!("t{nth}"), Status::Queued, days_ago(99), days_ago(98));
+    }
+    swept(&stage, Operation::CancelStale, "10", false).await;
+    // Nothing is due any more, and nothing costs nothing.
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::CancelStale, "z").await;
+    sweeps.deliver_all().await;
+    assert_eq!(sweeps.report(&id).await["estimate"], serde_json::json!({"calls": {}, "seconds": 0}));
+}
+
 /// The process dies before, and after, every single call there is: to AWS IoT, to the bucket, to
 /// the queue. The message comes again, and in the end everything is as it must be.
 #[tokio::test(start_paused = true)]

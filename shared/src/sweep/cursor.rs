@@ -44,6 +44,9 @@ pub(super) struct ScanCursor {
     /// How often the job was started over because its token went bad.
     #[serde(default)]
     pub(super) restarts: u8,
+    /// How many pages of the job have been judged.
+    #[serde(default)]
+    pub(super) pages: u64,
     /// What the job's earlier pages had. Apart from the sweep's tally, so that the job can be
     /// started over when its token goes bad.
     pub(super) job: Tally,

@@ -7,6 +7,7 @@ mod act;
 mod ages;
 mod apply;
 mod cursor;
+mod estimate;
 mod id;
 mod pace;
 mod page;
@@ -23,6 +24,7 @@ mod tally;
 
 pub use act::{Act, CancelStale, DeleteExpired, Outcome};
 pub use ages::{Age, Ages, FORECAST_DAYS, Forecast, ForecastDay};
+pub use estimate::Estimate;
 pub use id::SweepId;
 pub use pace::{CallRate, IotOperation};
 pub use plan::{Check, CheckResult, Checked, Limit, Plan};

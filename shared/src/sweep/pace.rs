@@ -57,6 +57,11 @@ impl CallRate {
         }
     }
 
+    /// How long so many calls take.
+    pub(super) fn seconds(self, calls: u64) -> f64 {
+        calls as f64 / self.0
+    }
+
     fn interval(self) -> Duration {
         Duration::from_secs_f64(1.0 / self.0)
     }

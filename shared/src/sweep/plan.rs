@@ -3,8 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::estimate::Estimate;
 use super::id::SweepId;
+use super::pace::CallRate;
 use super::state::Sweep;
+use crate::access::Needs;
 use crate::digest;
 use crate::retention::{Breaker, Hundredths};
 
@@ -18,6 +21,9 @@ pub struct Plan {
     pub digest: String,
     /// What the breaker said of it.
     pub breaker: Checked,
+    /// What carrying it out would cost.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub estimate: Option<Estimate>,
 }
 
 /// What the breaker said of a plan: every limit, what it was compared with, and what came of it.
@@ -101,7 +107,12 @@ impl LastSweep {
 
 impl Plan {
     /// The plan of a finished scan.
-    pub(super) fn of(sweep: &Sweep, breaker: &Breaker, last: Option<&LastSweep>) -> Self {
+    pub(super) fn of(
+        sweep: &Sweep,
+        breaker: &Breaker,
+        last: Option<&LastSweep>,
+        (needs, rate): (Needs, CallRate),
+    ) -> Self {
         let due = sweep.tally.total_due();
         let digest = digest::of([
             sweep.operation.as_str(),
@@ -110,7 +121,9 @@ impl Plan {
             sweep.policy_digest.as_deref().unwrap_or_default(),
             &sweep.candidates_digest,
         ]);
-        Self { due, digest, breaker: Checked::of(breaker, due, sweep.rows_seen(), last.map(|last| last.due)) }
+        let breaker = Checked::of(breaker, due, sweep.rows_seen(), last.map(|last| last.due));
+        let estimate = Estimate::of(sweep.work, due, sweep.operation, needs, rate);
+        Self { due, digest, breaker, estimate: Some(estimate) }
     }
 
     /// Whether the breaker stops it.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::Outcome;
 use super::ages::{Ages, ForecastDay};
+use super::estimate::Estimate;
 use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Checked;
@@ -83,6 +84,9 @@ pub struct Report {
     /// What tells this plan from another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_digest: Option<String>,
+    /// What carrying the plan out would cost, or would have cost.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub estimate: Option<Estimate>,
     /// What the breaker said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Checked>,
@@ -137,6 +141,7 @@ impl Report {
             calls: sweep.calls.clone(),
             throttled: sweep.throttled.clone(),
             plan_digest: sweep.plan.as_ref().map(|plan| plan.digest.clone()),
+            estimate: sweep.plan.as_ref().and_then(|plan| plan.estimate.clone()),
             breaker: sweep.plan.as_ref().map(|plan| plan.breaker.clone()),
             archive: ArchiveReport {
                 totals: sweep.archive,

@@ -120,6 +120,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     cursor.restarts += 1;
                     cursor.token = None;
                     cursor.job = Tally::default();
+                    cursor.pages = 0;
                     cursor.judged.clear();
                     continue;
                 }
@@ -152,6 +153,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             // Behind the rest: they have no name by which they would be known again.
             unreadable.into_iter().for_each(|problem| cursor.job.unreadable(problem));
             cursor.judged.clear();
+            cursor.pages += 1;
             cursor.token = page.next_token;
             if cursor.token.is_none() {
                 break;
@@ -167,6 +169,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         if due > 0 {
             sweep.candidates_digest =
                 digest::of([sweep.candidates_digest.as_str(), job.as_str(), &due.to_string()]);
+            sweep.work.add(cursor.pages);
             cursor.candidates.push(Candidate { job_id: job.clone(), due });
         }
         Ok(())

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::Outcome;
 use super::cursor::Phase;
+use super::estimate::Work;
 use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Plan;
@@ -145,6 +146,9 @@ pub struct Sweep {
     pub tally: Tally,
     /// A digest of the candidates so far.
     pub(super) candidates_digest: String,
+    /// What the candidates cost to go through.
+    #[serde(default)]
+    pub(super) work: Work,
     /// The plan, once the scan is over.
     pub plan: Option<Plan>,
     /// How many executions have been, or may have been, acted on.
@@ -223,6 +227,7 @@ impl Sweep {
             jobs: JobCounts::default(),
             tally: Tally::default(),
             candidates_digest: String::new(),
+            work: Work::default(),
             plan: None,
             attempts: 0,
             outcomes: BTreeMap::new(),

@@ -1,0 +1,88 @@
+//! What carrying a plan out would cost: calls by operation, and time at the configured rate.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::apply::BELIEVED;
+use super::pace::{CallRate, IotOperation};
+use crate::access::Needs;
+use crate::operation::Operation;
+
+/// What carrying a plan out would cost, if nothing goes wrong and nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Estimate {
+    /// At most so many calls, by operation.
+    pub calls: BTreeMap<IotOperation, u64>,
+    /// How long they take at the configured rate, without what lies between slices.
+    pub seconds: u64,
+}
+
+/// The jobs with something due, as far as they cost calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Work {
+    /// How many.
+    jobs: u64,
+    /// Pages of those that have one.
+    short: u64,
+    /// Pages of those that have more.
+    long: u64,
+}
+
+impl Work {
+    /// Counts a job with something due.
+    pub(super) fn add(&mut self, pages: u64) {
+        self.jobs += 1;
+        if pages > 1 {
+            self.long += pages;
+        } else {
+            self.short += 1;
+        }
+    }
+}
+
+/// Deleting shifts what lies behind, so that a job of several pages is passed over again and again,
+/// each pass being shorter: all of them together list a page about three times.
+const LISTED: u64 = 3;
+
+impl Estimate {
+    pub(super) fn of(work: Work, due: u64, operation: Operation, needs: Needs, rate: CallRate) -> Self {
+        use IotOperation::{
+            CancelJobExecution, DeleteJobExecution, DescribeJob, DescribeJobExecution, DescribeThing,
+            ListJobExecutionsForJob, ListTagsForResource, ListThingGroupsForThing,
+        };
+        // Paced apart, calls of several operations that alternate take as long as the most frequent.
+        let (mutation, descriptions, a_row) = match operation {
+            Operation::DeleteExpired => (DeleteJobExecution, 0, 1),
+            // One for the version, and one to look what came of it.
+            Operation::CancelStale => (CancelJobExecution, 2, 2),
+        };
+        let asked = u64::from(needs.any());
+        let acting = rate.seconds(due * (a_row + asked));
+        // A page is believed for a minute; the facts that its rows cost leave half of it.
+        let believed = BELIEVED.as_secs_f64() / (1.0 + asked as f64);
+        let again = (rate.seconds(due * a_row) / believed) as u64;
+        // A job's facts are read again with the first page that is listed after half a minute.
+        let facts = work.jobs + again + (acting / (BELIEVED.as_secs_f64() / 2.0)) as u64;
+        // A page that grows too old may leave a row or two whose facts have been read for nothing.
+        let rows = due + 2 * again;
+        let lists = work.short + work.long * LISTED + again;
+        let counted = [
+            (ListJobExecutionsForJob, lists),
+            (DescribeJob, facts),
+            (ListTagsForResource, facts),
+            (DescribeJobExecution, due * descriptions + rows * u64::from(needs.description)),
+            (ListThingGroupsForThing, rows * u64::from(needs.thing_groups)),
+            (DescribeThing, rows * u64::from(needs.thing_attributes)),
+            (mutation, due),
+        ];
+        // A page is listed about once for each time that it is acted on.
+        let pages = work.short + work.long + again;
+        let seconds = acting.max(rate.seconds(pages.max(facts))).ceil() as u64;
+        let calls =
+            if due == 0 { BTreeMap::new() } else { counted.into_iter().filter(|(_, n)| *n > 0).collect() };
+        Self { seconds: if due == 0 { 0 } else { seconds }, calls }
+    }
+}
