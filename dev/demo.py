@@ -233,9 +233,10 @@ def rehearsal(stack: Stack, sweeps: Sweeps, due: int, started: dict) -> None:
     check(planned["due"] == due, f"{planned['due']} due, where the story says {due}")
     check(fleet_module.observe(stack.client("iot")) == started, "the dry run changed something")
     unseen = len(started) - planned["rowsSeen"]
+    young, never = planned["jobs"]["tooYoung"], planned["jobs"]["never"]
     say(
         f"[bold]{planned['due']}[/bold] of {planned['rowsSeen']} are due; {unseen} more cost no call: "
-        f"their {planned['jobs']['tooYoung']} jobs are too young to hold anything due"
+        f"{young} jobs are too young to hold anything due, and {never} are kept for ever by their rule"
     )
     say(f"the breaker would stop more than {planned['breaker']['maxActions']}")
 

@@ -99,9 +99,11 @@ class Fleet:
         return [e for e in self.past_retention() if not self.jobs[e.job].protected]
 
     def looked_at(self) -> list[Execution]:
-        """What a `delete-expired` sweep has to look at: a job younger than any rule's time holds nothing due."""
+        """What a `delete-expired` sweep has to look at: a job younger than its rule's shortest time, or one whose
+        rule keeps everything, holds nothing due."""
         shortest = min(RETENTION_DAYS.values())
-        return [e for e in self.executions if self.jobs[e.job].day >= shortest]
+        jobs = {name for name, job in self.jobs.items() if job.day >= shortest and not job.kept_forever}
+        return [e for e in self.executions if e.job in jobs]
 
     def waiting_too_long(self) -> list[Execution]:
         """QUEUED executions past the default rule's `cancel_after`, protected ones included."""

@@ -163,6 +163,27 @@ pub struct Execution {
     pub approximate_seconds_before_timed_out: Option<i64>,
 }
 
+/// Whether a job takes in new members of its target groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TargetSelection {
+    /// It has the things that were in its targets when it was made.
+    Snapshot,
+    /// Things that join a target later get it too.
+    Continuous,
+}
+
+impl TargetSelection {
+    /// The selection AWS names, if this version knows it.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "SNAPSHOT" => Some(Self::Snapshot),
+            "CONTINUOUS" => Some(Self::Continuous),
+            _ => None,
+        }
+    }
+}
+
 /// A job as ListJobs shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -171,6 +192,9 @@ pub struct JobSummary {
     pub job_id: JobId,
     /// When it was created. No execution of it is older.
     pub created_at: Timestamp,
+    /// Whether it takes in new members of its target groups, where the listing tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target_selection: Option<TargetSelection>,
 }
 
 /// A job as DescribeJob shows it.
@@ -195,6 +219,11 @@ impl Job {
     /// again with each, so the version that a cancel is pinned to does not tell them apart.
     pub const fn may_queue_another(&self) -> bool {
         self.retries || self.continuous
+    }
+
+    /// In AWS's terms, whether it takes in new members of its target groups.
+    pub const fn target_selection(&self) -> TargetSelection {
+        if self.continuous { TargetSelection::Continuous } else { TargetSelection::Snapshot }
     }
 }
 

@@ -86,6 +86,12 @@ impl Stage {
         self.iot.executions_of("fw", "pump").first().map(|execution| execution.row.status)
     }
 
+    /// What calls of an operation were about.
+    pub(crate) fn calls_of(&self, operation: &str) -> std::collections::BTreeSet<String> {
+        let calls = self.script.calls().into_iter();
+        calls.filter(|call| call.operation == operation).map(|call| call.subject).collect()
+    }
+
     /// How many cancels and deletes were sent.
     pub(crate) fn mutations(&self) -> usize {
         self.script.count("CancelJobExecution") + self.script.count("DeleteJobExecution")

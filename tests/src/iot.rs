@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use shared::archive::Delete;
-use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
+use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, TargetSelection, UnreadableRow};
 use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use shared::ports::{
     Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
@@ -53,6 +53,8 @@ pub struct JobSetup {
     pub retries: bool,
     /// Whether it is continuous.
     pub continuous: bool,
+    /// Whether the listing of jobs leaves that out.
+    pub target_not_listed: bool,
 }
 
 /// What is known of a thing.
@@ -420,9 +422,11 @@ impl ReadJobs for FakeIot {
         let fault = self.script.begin(OPERATION, token.unwrap_or_default()).await;
         Self::read_fault(OPERATION, fault)?;
         let world = self.world();
-        let jobs = world.jobs.iter();
-        let jobs = jobs
-            .map(|(job, (created_at, _))| Ok(JobSummary { job_id: job.clone(), created_at: *created_at }));
+        let jobs = world.jobs.iter().map(|(job, (created_at, setup))| {
+            let told = if setup.continuous { TargetSelection::Continuous } else { TargetSelection::Snapshot };
+            let target_selection = (!setup.target_not_listed).then_some(told);
+            Ok(JobSummary { job_id: job.clone(), created_at: *created_at, target_selection })
+        });
         Ok(world.page(jobs.collect(), token))
     }
 

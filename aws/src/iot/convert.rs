@@ -3,10 +3,10 @@
 use aws_sdk_iot::primitives::DateTime;
 use aws_sdk_iot::types::{
     Job as SdkJob, JobExecution, JobExecutionStatus, JobExecutionSummary, JobExecutionSummaryForJob,
-    JobSummary as SdkJobSummary, TargetSelection,
+    JobSummary as SdkJobSummary, TargetSelection as SdkTargetSelection,
 };
 use jiff::Timestamp;
-use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
+use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, TargetSelection, UnreadableRow};
 use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use shared::ports::{ListedExecution, ListedJob};
 
@@ -58,11 +58,7 @@ pub(super) fn execution(
 
 pub(super) fn job(described: Option<SdkJob>) -> Result<Job, UnreadableRow> {
     let job = described.ok_or(Malformed("job"))?;
-    let continuous = match job.target_selection {
-        Some(TargetSelection::Continuous) => true,
-        Some(TargetSelection::Snapshot) => false,
-        _ => return Err(Malformed("targetSelection")),
-    };
+    let target_selection = target_selection(job.target_selection)?.ok_or(Malformed("targetSelection"))?;
     let namespace_id = job.namespace_id.filter(|namespace| !namespace.is_empty());
     let namespace_id = namespace_id.as_deref().map(NamespaceId::parse).transpose();
     let retries = job
@@ -73,7 +69,7 @@ pub(super) fn job(described: Option<SdkJob>) -> Result<Job, UnreadableRow> {
         arn: job.job_arn.filter(|arn| !arn.is_empty()).ok_or(Malformed("jobArn"))?,
         namespace_id: namespace_id.map_err(|_| Malformed("namespaceId"))?,
         retries,
-        continuous,
+        continuous: target_selection == TargetSelection::Continuous,
     })
 }
 
@@ -81,7 +77,14 @@ pub(super) fn job_summary(listed: SdkJobSummary) -> ListedJob {
     Ok(JobSummary {
         job_id: job_id(listed.job_id.as_deref())?,
         created_at: time(listed.created_at, "createdAt")?,
+        target_selection: target_selection(listed.target_selection)?,
     })
+}
+
+/// A listing may leave it out; a description tells it then.
+fn target_selection(told: Option<SdkTargetSelection>) -> Result<Option<TargetSelection>, UnreadableRow> {
+    let known = |told: SdkTargetSelection| TargetSelection::parse(told.as_str());
+    told.map(|told| known(told).ok_or(Malformed("targetSelection"))).transpose()
 }
 
 /// The name in `arn:PARTITION:iot:REGION:ACCOUNT:thing/NAME`; a name may have colons itself.
@@ -169,5 +172,19 @@ mod tests {
     fn a_job_whose_target_selection_is_unknown_is_told() {
         let sdk = SdkJob::builder().job_id("j").job_arn("arn").build();
         assert_eq!(job(Some(sdk)), Err(Malformed("targetSelection")));
+        let sdk = SdkJob::builder().job_id("j").job_arn("arn").target_selection("ROLLING".into()).build();
+        assert_eq!(job(Some(sdk)), Err(Malformed("targetSelection")));
+    }
+
+    #[test]
+    fn a_listing_that_leaves_the_target_selection_out_does_not_say_which_it_is() {
+        let listed = |target: Option<SdkTargetSelection>| {
+            let listed = SdkJobSummary::builder().job_id("j").created_at(DateTime::from_secs(1));
+            job_summary(listed.set_target_selection(target).build()).map(|job| job.target_selection)
+        };
+        assert_eq!(listed(None), Ok(None));
+        let continuous = Some(SdkTargetSelection::Continuous);
+        assert_eq!(listed(continuous), Ok(Some(TargetSelection::Continuous)));
+        assert_eq!(listed(Some("ROLLING".into())), Err(Malformed("targetSelection")));
     }
 }

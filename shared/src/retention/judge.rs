@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Limit, Retention, Rule};
+use super::{KnownJob, Limit, Retention, Rule};
 use crate::execution::{ExecutionRow, Status};
-use crate::ids::JobId;
 use crate::operation::Operation;
 
 /// Why something is due.
@@ -66,23 +65,39 @@ pub enum Verdict {
     },
 }
 
+/// What is known of a job does not tell its verdict: its description and tags have to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the job's description and tags have to be read")]
+pub struct NotKnown;
+
 impl Retention {
-    /// The rule that decides for a job: the first whose patterns match, or the default.
-    fn rule_for(&self, job: &JobId) -> &Rule {
-        self.rules.iter().find(|rule| rule.matches(job)).unwrap_or(&self.default)
+    /// The rule that decides for a job: the first that is for it, or the default.
+    fn rule_for(&self, job: &KnownJob<'_>) -> Result<&Rule, NotKnown> {
+        let mut possible = self.possible(job);
+        match (possible.next(), possible.next()) {
+            (Some(rule), None) => Ok(rule),
+            // The default is for every job, so there always is one.
+            (None, _) => Ok(&self.default),
+            (Some(_), Some(_)) => Err(NotKnown),
+        }
     }
 
     /// Judges one execution at `now`. Pure: the same facts give the same verdict.
-    pub fn judge(&self, operation: Operation, now: Timestamp, job: &JobId, row: &ExecutionRow) -> Verdict {
-        self.rule_for(job).judge(operation, now, row)
+    ///
+    /// # Errors
+    /// When the verdict depends on what has not been read of the job.
+    pub fn judge(
+        &self,
+        operation: Operation,
+        now: Timestamp,
+        job: &KnownJob<'_>,
+        row: &ExecutionRow,
+    ) -> Result<Verdict, NotKnown> {
+        Ok(self.rule_for(job)?.judge(operation, now, row))
     }
 }
 
 impl Rule {
-    fn matches(&self, job: &JobId) -> bool {
-        self.job_ids.iter().any(|pattern| pattern.matches(job.as_str()))
-    }
-
     fn judge(&self, operation: Operation, now: Timestamp, row: &ExecutionRow) -> Verdict {
         let keep = |reason| Verdict::Keep { reason, rule: self.name.clone(), until: None };
         let (limit, from) = match self.limit(operation, row) {
@@ -144,7 +159,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ids::{ExecutionNumber, ThingName};
+    use crate::execution::TargetSelection;
+    use crate::ids::{ExecutionNumber, JobId, ThingName};
 
     const DAY: i64 = 86_400;
 
@@ -165,7 +181,8 @@ mod tests {
     }
 
     fn judge(operation: Operation, now: i64, job: &str, row: &ExecutionRow) -> Verdict {
-        Retention::shipped().unwrap().judge(operation, at(now), &JobId::parse(job).unwrap(), row)
+        let job = JobId::parse(job).unwrap();
+        Retention::shipped().unwrap().judge(operation, at(now), &KnownJob::named(&job), row).unwrap()
     }
 
     fn kept(verdict: Verdict) -> KeepReason {
@@ -238,11 +255,72 @@ mod tests {
         assert_eq!(kept(verdict), KeepReason::FutureTimestamp);
     }
 
+    /// The shipped rules behind two that ask for what has to be read.
+    fn asking() -> Retention {
+        let limits = |days: &str| {
+            let statuses = Status::ALL.into_iter().filter(|status| status.is_terminal());
+            statuses.map(|status| format!("{status} = \"{days}\"")).collect::<Vec<_>>().join(", ")
+        };
+        let rule = |name: &str, scope: &str, days: &str| {
+            format!(
+                "[[rule]]\nname = \"{name}\"\n{scope}\ndelete_after = {{ {} }}\narchive = \"summary\"\n",
+                limits(days)
+            )
+        };
+        let canary = rule("canary", "job_ids = [\"fw-*\"]\njob_tags = { ring = \"canary\" }", "2d");
+        let rolling = rule("rolling", "target_selection = \"CONTINUOUS\"", "never");
+        let shipped = include_str!("../../../policies/retention.toml");
+        let text = shipped.replacen("[[rule]]", &format!("{canary}{rolling}[[rule]]"), 1);
+        Retention::parse("r.toml", &text).unwrap()
+    }
+
     #[test]
-    fn nothing_younger_than_the_shortest_limit_can_be_due() {
-        let rules = Retention::shipped().unwrap();
-        assert_eq!(rules.shortest(Operation::DeleteExpired), Some(SignedDuration::from_hours(30 * 24)));
-        assert_eq!(rules.shortest(Operation::CancelStale), Some(SignedDuration::from_hours(60 * 24)));
+    fn a_rule_that_asks_for_tags_leaves_open_only_what_it_may_be_for() {
+        let rules = asking();
+        let tags = [("ring".to_owned(), "canary".to_owned())].into();
+        let empty = Default::default();
+        let check = |job: &str, target, tags, expected: Result<&str, NotKnown>| {
+            let job_id = JobId::parse(job).unwrap();
+            let known = KnownJob { job_id: &job_id, target_selection: target, tags };
+            let verdict = rules.judge(Operation::DeleteExpired, at(DAY), &known, &row(Status::Failed, 0, 0));
+            let rule = verdict.map(|verdict| match verdict {
+                Verdict::Keep { rule, .. } => rule,
+                Verdict::Due(due) => due.rule,
+            });
+            assert_eq!(rule, expected.map(str::to_owned), "{known:?}");
+        };
+        let snapshot = Some(TargetSelection::Snapshot);
+        let continuous = Some(TargetSelection::Continuous);
+        check("fw-1", snapshot, None, Err(NotKnown));
+        check("fw-1", snapshot, Some(&tags), Ok("canary"));
+        check("fw-1", snapshot, Some(&empty), Ok("default"));
+        check("fw-1", continuous, Some(&empty), Ok("rolling"));
+        // Its id tells that the first rule is not for it.
+        check("app", snapshot, None, Ok("default"));
+        check("app", continuous, None, Ok("rolling"));
+        check("app", None, None, Err(NotKnown));
+    }
+
+    #[test]
+    fn nothing_younger_than_the_shortest_limit_of_a_rule_that_may_be_the_jobs_can_be_due() {
+        let rules = asking();
+        let check = |operation, job: &str, target_selection, expected: Option<i64>| {
+            let job_id = JobId::parse(job).unwrap();
+            let known = KnownJob { target_selection, ..KnownJob::named(&job_id) };
+            let expected = expected.map(|days| Limit::After(SignedDuration::from_hours(24 * days)));
+            assert_eq!(rules.shortest(operation, &known), expected.unwrap_or(Limit::Never), "{known:?}");
+        };
+        let snapshot = Some(TargetSelection::Snapshot);
+        let continuous = Some(TargetSelection::Continuous);
+        check(Operation::DeleteExpired, "app", snapshot, Some(30));
+        check(Operation::DeleteExpired, "fw-1", snapshot, Some(2));
+        check(Operation::DeleteExpired, "fw-1", continuous, Some(2));
+        check(Operation::DeleteExpired, "app", continuous, None);
+        check(Operation::DeleteExpired, "app", None, Some(30));
+        check(Operation::DeleteExpired, "keep-1", snapshot, None);
+        check(Operation::CancelStale, "fw-1", snapshot, Some(60));
+        check(Operation::CancelStale, "fw-1", continuous, None);
+        check(Operation::CancelStale, "keep-1", snapshot, None);
     }
 
     proptest! {
@@ -257,7 +335,11 @@ mod tests {
             for operation in Operation::ALL {
                 let row = row(status, queued, queued + ran);
                 if let Verdict::Due(due) = judge(operation, now, "job", &row) {
-                    let shortest = Retention::shipped().unwrap().shortest(operation).unwrap();
+                    let job = JobId::parse("job").unwrap();
+                    let rules = Retention::shipped().unwrap();
+                    let Limit::After(shortest) = rules.shortest(operation, &KnownJob::named(&job)) else {
+                        panic!("never");
+                    };
                     prop_assert!(due.since <= at(now));
                     prop_assert!(at(now).duration_since(at(queued)) >= shortest);
                     prop_assert!(matches!(judge(operation, now + later, "job", &row), Verdict::Due(_)));

@@ -3,12 +3,15 @@
 mod breaker;
 mod judge;
 mod parse;
+mod parse_scope;
 mod pattern;
+mod scope;
 
 pub use breaker::{Breaker, Hundredths, SMALL_PLAN};
-pub use judge::{Due, KeepReason, Verdict};
+pub use judge::{Due, KeepReason, NotKnown, Verdict};
 pub(crate) use parse::fixed_length;
 pub use pattern::Pattern;
+pub use scope::KnownJob;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +19,7 @@ use jiff::SignedDuration;
 
 use crate::execution::Status;
 use crate::operation::Operation;
+use scope::{Fit, Scope};
 
 const SHIPPED: &str = include_str!("../../../policies/retention.toml");
 
@@ -32,7 +36,7 @@ pub enum Limit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     name: String,
-    job_ids: Vec<Pattern>,
+    scope: Scope,
     /// INVARIANT: names every terminal status.
     delete_after: BTreeMap<Status, Limit>,
     cancel_after: Limit,
@@ -72,11 +76,23 @@ impl Retention {
         &self.digest
     }
 
-    /// The shortest limit that any rule has for `operation`: nothing younger can be due.
-    /// `None` when no rule ever makes anything due.
-    pub fn shortest(&self, operation: Operation) -> Option<SignedDuration> {
-        let limits = self.rules.iter().chain([&self.default]).flat_map(|rule| rule.limits(operation));
-        limits.filter_map(Limit::duration).min()
+    /// The shortest limit that the job's rule has for `operation`: nothing younger can be due, and
+    /// with `Never` nothing ever is. Where what is known does not tell the rule, the shortest of
+    /// those that it may be.
+    pub fn shortest(&self, operation: Operation, job: &KnownJob<'_>) -> Limit {
+        let limits = self.possible(job).flat_map(|rule| rule.limits(operation));
+        limits.filter_map(Limit::duration).min().map_or(Limit::Never, Limit::After)
+    }
+
+    /// The rules that may decide for a job, in their order: the last one does unless one before
+    /// it does, which what is known leaves open.
+    fn possible(&self, job: &KnownJob<'_>) -> impl Iterator<Item = &Rule> {
+        let mut told = false;
+        self.rules.iter().chain([&self.default]).filter(move |rule| {
+            let fit = if told { Fit::No } else { rule.scope.fits(job) };
+            told |= fit == Fit::Yes;
+            fit != Fit::No
+        })
     }
 }
 

@@ -7,7 +7,9 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Breaker, Hundredths, Limit, Pattern, Retention, Rule};
+use super::parse_scope::SCOPE;
+use super::scope::Scope;
+use super::{Breaker, Hundredths, Limit, Retention, Rule};
 use crate::digest;
 use crate::execution::Status;
 use crate::source_text::{Problem, Problems, line_of};
@@ -48,17 +50,17 @@ impl Retention {
     }
 }
 
-struct Reader<'t> {
+pub(super) struct Reader<'t> {
     file: &'t str,
     text: &'t str,
     problems: Vec<Problem>,
 }
 
-type Table<'i> = DeTable<'i>;
-type Value<'i> = Spanned<DeValue<'i>>;
+pub(super) type Table<'i> = DeTable<'i>;
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
 impl Reader<'_> {
-    fn report(&mut self, span: &Range<usize>, message: impl Into<String>) {
+    pub(super) fn report(&mut self, span: &Range<usize>, message: impl Into<String>) {
         let line = Some(line_of(self.text, span.start));
         self.problems.push(Problem { file: self.file.to_owned(), line, message: message.into() });
     }
@@ -174,7 +176,8 @@ impl Reader<'_> {
     }
 
     fn rule(&mut self, table: &Table<'_>, span: &Range<usize>) -> Option<Rule> {
-        self.known_keys(table, "a rule", &["name", "job_ids", "delete_after", "cancel_after", "archive"]);
+        let terms = ["delete_after", "cancel_after", "archive"];
+        self.known_keys(table, "a rule", &[&["name"], &SCOPE[..], &terms].concat());
         let name = match table.get("name").map(|value| (value, value.get_ref().as_str())) {
             Some((_, Some(name))) if !name.trim().is_empty() => Some(name.to_owned()),
             Some((value, _)) => {
@@ -187,40 +190,16 @@ impl Reader<'_> {
             }
         };
         let place = name.as_ref().map_or("a rule".to_owned(), |name| format!("rule `{name}`"));
-        let job_ids = self.job_ids(table, &place, span);
+        let scope = self.scope(table, &place, span);
         let rest = self.terms(table, &place, span);
         let (delete_after, cancel_after) = rest?;
-        Some(Rule { name: name?, job_ids: job_ids?, delete_after, cancel_after })
+        Some(Rule { name: name?, scope: scope?, delete_after, cancel_after })
     }
 
     fn default(&mut self, table: &Table<'_>, span: &Range<usize>) -> Option<Rule> {
         self.known_keys(table, "[default]", &["delete_after", "cancel_after", "archive"]);
         let (delete_after, cancel_after) = self.terms(table, "[default]", span)?;
-        Some(Rule { name: "default".to_owned(), job_ids: Vec::new(), delete_after, cancel_after })
-    }
-
-    fn job_ids(&mut self, table: &Table<'_>, place: &str, span: &Range<usize>) -> Option<Vec<Pattern>> {
-        let Some(value) = table.get("job_ids") else {
-            self.report(span, format!("{place} needs job_ids, a list of patterns such as \"fw-*\""));
-            return None;
-        };
-        let items = value.get_ref().as_array().filter(|items| !items.is_empty());
-        let Some(items) = items else {
-            self.report(
-                &value.span(),
-                format!("job_ids of {place} must be a list with at least one pattern"),
-            );
-            return None;
-        };
-        let mut patterns = Vec::new();
-        for item in items.iter() {
-            match item.get_ref().as_str().map(Pattern::parse) {
-                Some(Ok(pattern)) => patterns.push(pattern),
-                Some(Err(message)) => self.report(&item.span(), format!("job_ids of {place}: {message}")),
-                None => self.report(&item.span(), format!("job_ids of {place} must hold texts")),
-            }
-        }
-        (patterns.len() == items.len()).then_some(patterns)
+        Some(Rule { name: "default".to_owned(), scope: Scope::default(), delete_after, cancel_after })
     }
 
     /// What rules and the default have in common.
@@ -448,6 +427,50 @@ archive = "summary"
         ] {
             assert!(problems.contains(expected), "{expected} in {problems}");
         }
+    }
+
+    #[test]
+    fn a_rule_may_name_ids_tags_and_target_selection_and_has_to_name_something() {
+        for fine in [
+            r#"job_tags = { ring = "canary", "a:b/c d" = "*" }"#,
+            r#"target_selection = "CONTINUOUS""#,
+            "job_ids = [\"a\"]\ntarget_selection = \"SNAPSHOT\"\njob_tags = { empty = \"\" }",
+        ] {
+            let text = FINE.replacen(r#"job_ids = ["fw-*"]"#, fine, 1);
+            Retention::parse("r.toml", &text).unwrap();
+        }
+        assert_eq!(
+            problems("job_ids = [\"fw-*\"]\n", ""),
+            "r.toml:5: rule `fw` does not say which jobs it is for; give it job_ids (patterns such as \"fw-*\"), \
+             job_tags or target_selection"
+        );
+        assert!(problems("[default]", "[default]\ntarget_selection = \"SNAPSHOT\"").contains("unknown key"));
+    }
+
+    #[test]
+    fn everything_wrong_with_a_rules_tags_is_told_at_once() {
+        let check = |tags: &str, expected: &[&str]| {
+            let problems = problems(r#"job_ids = ["fw-*"]"#, tags);
+            for expected in expected {
+                assert!(problems.contains(expected), "{expected} in {problems}");
+            }
+            assert_eq!(problems.matches("r.toml:").count(), expected.len(), "{problems}");
+        };
+        check("job_tags = {}", &["r.toml:7: job_tags of rule `fw` names 0 tags; name at least one"]);
+        check("job_tags = \"ring\"", &["must be a table such as { ring = \"canary\" }, not a string"]);
+        check(
+            "job_tags = { \"\" = \"x\", \"a,b\" = \"x\", ring = 1, owner = \"a,b\" }\ntarget_selection = \"snapshot\"",
+            &[
+                "r.toml:7: job_tags of rule `fw`: `` can be no tag's key",
+                "r.toml:7: job_tags of rule `fw`: `a,b` can be no tag's key",
+                "r.toml:7: job_tags of rule `fw`: `ring` must be a text; \"*\" stands for any value",
+                "r.toml:7: job_tags of rule `fw`: `owner`: `a,b` can match no tag's value",
+                "r.toml:8: target_selection of rule `fw` must be \"SNAPSHOT\" or \"CONTINUOUS\"",
+            ],
+        );
+        let many: Vec<_> = (0..51).map(|nth| format!("t{nth} = \"x\"")).collect();
+        check(&format!("job_tags = {{ {} }}", many.join(", ")), &["names 51 tags"]);
+        check(&format!("job_tags = {{ {} = \"x\" }}", "k".repeat(129)), &["can be no tag's key"]);
     }
 
     #[test]

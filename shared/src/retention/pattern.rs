@@ -1,6 +1,7 @@
-//! Patterns of job ids: `*` stands for any run of characters, everything else for itself.
+//! Patterns of job ids and of tags' values: `*` stands for any run of characters, everything else
+//! for itself.
 
-/// A pattern of job ids.
+/// A pattern of job ids, or of a tag's values. Neither can have a `*` itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 
@@ -9,12 +10,28 @@ impl Pattern {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(input: &str) -> Result<Self, String> {
+    pub fn of_job_id(input: &str) -> Result<Self, String> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-*".contains(&byte);
         if (1..=64).contains(&input.len()) && input.bytes().all(legal) {
             Ok(Self(input.to_owned()))
         } else {
             Err(format!("`{input}` can match no job id; use 1 to 64 characters of [a-zA-Z0-9_-] and *"))
+        }
+    }
+
+    /// Takes a pattern of what a tag's value may be: at most 256 characters.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_tag_value(input: &str) -> Result<Self, String> {
+        if input.chars().count() <= 256
+            && input.chars().all(|letter| letter == '*' || is_tag_character(letter))
+        {
+            Ok(Self(input.to_owned()))
+        } else {
+            Err(format!(
+                "`{input}` can match no tag's value; use at most 256 letters, digits, blanks, _.:/=+-@ and *"
+            ))
         }
     }
 
@@ -40,6 +57,12 @@ impl Pattern {
     }
 }
 
+/// Whether a tag's key or value may have it: AWS's `[\p{L}\p{Z}\p{N}_.:/=+\-@]`.
+pub(super) fn is_tag_character(letter: char) -> bool {
+    let blank = letter.is_whitespace() && !letter.is_control();
+    letter.is_alphanumeric() || blank || "_.:/=+-@".contains(letter)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -47,7 +70,7 @@ mod tests {
     use super::*;
 
     fn check(pattern: &str, text: &str, expected: bool) {
-        assert_eq!(Pattern::parse(pattern).unwrap().matches(text), expected, "{pattern} {text}");
+        assert_eq!(Pattern::of_job_id(pattern).unwrap().matches(text), expected, "{pattern} {text}");
     }
 
     #[test]
@@ -64,9 +87,19 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_may_have_no_value_or_blanks_and_signs_in_it() {
+        for (pattern, value) in [("", ""), ("*", ""), ("*", "a b"), ("a:*/é", "a:b c/é")] {
+            assert!(Pattern::of_tag_value(pattern).unwrap().matches(value), "{pattern} {value}");
+        }
+        assert!(!Pattern::of_tag_value("").unwrap().matches("x"));
+    }
+
+    #[test]
     fn a_pattern_that_can_match_nothing_is_refused() {
-        assert!(Pattern::parse("").is_err());
-        assert!(Pattern::parse("fw.*").is_err());
+        assert!(Pattern::of_job_id("").is_err());
+        assert!(Pattern::of_job_id("fw.*").is_err());
+        assert!(Pattern::of_tag_value("a,b").is_err());
+        assert!(Pattern::of_tag_value(&"x".repeat(257)).is_err());
     }
 
     proptest! {
@@ -82,7 +115,7 @@ mod tests {
                 }
             }
             let expected = plain(pattern.as_bytes(), text.as_bytes());
-            prop_assert_eq!(Pattern::parse(&pattern).unwrap().matches(&text), expected);
+            prop_assert_eq!(Pattern::of_job_id(&pattern).unwrap().matches(&text), expected);
         }
     }
 }

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::ids::{ExecutionNumber, JobId, ThingName};
     use crate::operation::Operation;
-    use crate::retention::{Retention, Verdict};
+    use crate::retention::{KnownJob, Retention, Verdict};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -186,18 +186,19 @@ mod tests {
         ) {
             let rules = Retention::shipped().unwrap();
             let job = JobId::parse("job").unwrap();
+            let job = KnownJob::named(&job);
             let now = 100 * DAY;
             for operation in Operation::ALL {
                 let rows = || rows.iter().map(|(status, then)| row(*status, *then, *then));
                 let due = |day: i64| {
                     let due = |row: &ExecutionRow| {
-                        matches!(rules.judge(operation, at(now + day * DAY), &job, row), Verdict::Due(_))
+                        matches!(rules.judge(operation, at(now + day * DAY), &job, row), Ok(Verdict::Due(_)))
                     };
                     rows().filter(due).count() as u64
                 };
                 let mut forecast = Forecast::default();
                 for row in rows() {
-                    if let Verdict::Keep { until: Some(until), .. } = rules.judge(operation, at(now), &job, &row) {
+                    if let Ok(Verdict::Keep { until: Some(until), .. }) = rules.judge(operation, at(now), &job, &row) {
                         forecast.count(at(now), until);
                     }
                 }

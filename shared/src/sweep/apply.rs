@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -13,9 +14,8 @@ use super::session::{Session, Stop};
 use super::slice::Worker;
 use super::store;
 use crate::execution::{ExecutionRow, JobFacts};
-use crate::ids::JobId;
 use crate::ports::{ReadJobs, SliceQueue};
-use crate::retention::Verdict;
+use crate::retention::{KnownJob, NotKnown, Verdict};
 
 /// How long what was read is believed: a page and its job's facts are read again after this long,
 /// so a hold tag works after a minute at the latest.
@@ -75,10 +75,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 Listed::StartOver | Listed::Unreadable => return Ok(Outcome::JobUnreadable),
             };
             let listed = Instant::now();
+            let now = session.sweep.now;
+            let named = KnownJob::named(job);
             let rows = page.items.into_iter().flatten();
-            let unmet = rows.filter(|row| !cursor.has_met(row));
-            let due: Vec<_> = unmet.filter_map(|row| self.due(session, job, row)).collect();
-            if !due.is_empty() {
+            let unmet = rows.filter(|row| !cursor.has_met(row) && !self.keeps(now, &named, row));
+            let unmet: Vec<_> = unmet.collect();
+            if !unmet.is_empty() {
                 // Well before they are too old: what is acted on must not be.
                 let fresh = facts.take().filter(|(_, read)| read.elapsed() < BELIEVED / 2);
                 let (known, read) = match fresh {
@@ -91,6 +93,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                         }
                     },
                 };
+                // By fresh tags: those of the scan may be hours old.
+                let rows = unmet.into_iter();
+                let due = rows.filter_map(|row| self.due(now, &KnownJob::read(&known), row)).collect();
                 // Both grow old, and the older one counts.
                 let since = listed.min(read);
                 let end = self.apply_page(session, cursor, candidate.due, (&known, due, since)).await?;
@@ -112,10 +117,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
     }
 
-    fn due(&self, session: &Session<'_>, job: &JobId, row: ExecutionRow) -> Option<Candidacy> {
-        match self.rules.judge(A::OPERATION, session.sweep.now, job, &row) {
-            Verdict::Due(due) => Some(Candidacy { row, rule: due.rule, since: due.since }),
-            Verdict::Keep { .. } => None,
+    fn due(&self, now: Timestamp, job: &KnownJob<'_>, row: ExecutionRow) -> Option<Candidacy> {
+        match self.rules.judge(A::OPERATION, now, job, &row) {
+            Ok(Verdict::Due(due)) => Some(Candidacy { row, rule: due.rule, since: due.since }),
+            Ok(Verdict::Keep { .. }) | Err(NotKnown) => None,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::execution::{ExecutionRow, JobFacts, JobSummary, Status};
 use crate::ids::JobId;
 use crate::operation::Operation;
 use crate::ports::{Force, ListedExecution, ListedJob, Page, ReadJobs, SliceQueue};
-use crate::retention::Verdict;
+use crate::retention::{KnownJob, Limit, NotKnown, Verdict};
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// Lists one page of jobs into a segment.
@@ -55,20 +55,28 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         Ok(session.save().await?)
     }
 
-    /// The jobs that can hold something due: an execution is never older than its job.
+    /// The jobs that can hold something due by the rule that each may have: one whose rule keeps
+    /// everything holds nothing due, and an execution is never older than its job.
     fn old_enough(&self, now: Timestamp, jobs: &mut JobCounts, listed: Vec<ListedJob>) -> Vec<JobSummary> {
-        let shortest = self.rules.shortest(A::OPERATION);
-        let youngest: Option<Timestamp> = shortest.and_then(|limit| now.checked_sub(limit).ok());
         let mut kept = Vec::new();
         for job in listed {
             jobs.seen += 1;
-            match job {
-                Ok(job) if youngest.is_some_and(|youngest| job.created_at <= youngest) => kept.push(job),
-                Ok(_) => jobs.too_young += 1,
+            let job = match job {
+                Ok(job) => job,
                 Err(error) => {
                     warn!(event = "job_unreadable", %error);
                     jobs.unreadable += 1;
+                    continue;
                 }
+            };
+            match self.rules.shortest(A::OPERATION, &KnownJob::listed(&job)) {
+                Limit::Never => jobs.never += 1,
+                Limit::After(limit)
+                    if now.checked_sub(limit).is_ok_and(|youngest| job.created_at <= youngest) =>
+                {
+                    kept.push(job);
+                }
+                Limit::After(_) => jobs.too_young += 1,
             }
         }
         kept
@@ -88,7 +96,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let (jobs, _): (Vec<JobSummary>, _) =
             store::get(self.bucket, &store::jobs_key(&sweep_id, cursor.segment)).await?;
         while let Some(job) = jobs.get(cursor.index) {
-            self.scan_job(session, &mut cursor, &job.job_id).await?;
+            self.scan_job(session, &mut cursor, job).await?;
             cursor = ScanCursor {
                 segment: cursor.segment,
                 index: cursor.index + 1,
@@ -109,12 +117,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         &self,
         session: &mut Session<'_>,
         cursor: &mut ScanCursor,
-        job: &JobId,
+        job: &JobSummary,
     ) -> Result<(), Stop> {
         let mut facts = None;
         let costly = self.needs().any();
         loop {
-            let page = match self.list_executions(session, job, cursor.token.as_deref()).await? {
+            let page = match self.list_executions(session, &job.job_id, cursor.token.as_deref()).await? {
                 Listed::Page(page) => page,
                 Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                     cursor.restarts += 1;
@@ -133,12 +141,18 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     return Ok(());
                 }
             };
+            // Before anything of the page is counted: the slice may end here.
+            let listed = KnownJob::listed(job);
+            let mut rows = page.items.iter().flatten();
+            if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
+                facts = Some(self.job_facts(session, &job.job_id).await?);
+            }
             let mut unreadable = Vec::new();
             for row in page.items {
                 match row {
                     Ok(row) if cursor.judged.iter().any(|seen| seen.is(&row)) => {}
                     Ok(row) => {
-                        let counted = self.count(session, &mut cursor.job, &mut facts, job, &row).await;
+                        let counted = self.count(session, &mut cursor.job, facts.as_ref(), job, &row).await;
                         if let Err(stop) = counted {
                             session.sweep.phase = Phase::Scanning(cursor.clone());
                             return Err(stop);
@@ -168,9 +182,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         sweep.tally.merge(tally);
         if due > 0 {
             sweep.candidates_digest =
-                digest::of([sweep.candidates_digest.as_str(), job.as_str(), &due.to_string()]);
+                digest::of([sweep.candidates_digest.as_str(), job.job_id.as_str(), &due.to_string()]);
             sweep.work.add(cursor.pages);
-            cursor.candidates.push(Candidate { job_id: job.clone(), due });
+            cursor.candidates.push(Candidate { job_id: job.job_id.clone(), due });
         }
         Ok(())
     }
@@ -200,38 +214,48 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         })
     }
 
-    /// Judges one row: retention proposes, the access policy disposes. The job's facts are read
-    /// when its first row is due.
+    /// Whether an execution stays by what is known of its job, and nothing more need be read for it.
+    pub(super) fn keeps(&self, now: Timestamp, job: &KnownJob<'_>, row: &ExecutionRow) -> bool {
+        matches!(self.rules.judge(A::OPERATION, now, job, row), Ok(Verdict::Keep { .. }))
+    }
+
+    /// Judges one row: retention proposes, the access policy disposes. The job's facts have been
+    /// read where a row of it asks for them.
     async fn count(
         &self,
         session: &mut Session<'_>,
         tally: &mut Tally,
-        facts: &mut Option<Result<JobFacts, String>>,
-        job: &JobId,
+        facts: Option<&Result<JobFacts, String>>,
+        job: &JobSummary,
         row: &ExecutionRow,
     ) -> Result<(), Stop> {
+        let known = match facts {
+            Some(Ok(facts)) => KnownJob::read(facts),
+            Some(Err(_)) | None => KnownJob::listed(job),
+        };
         let now = session.sweep.now;
-        let due = match self.rules.judge(A::OPERATION, now, job, row) {
-            Verdict::Keep { reason, rule, until } => {
+        let (due, facts) = match (self.rules.judge(A::OPERATION, now, &known, row), facts) {
+            (Ok(Verdict::Keep { reason, rule, until }), _) => {
                 tally.kept(Line::of(&rule, row, now), reason);
                 until.into_iter().for_each(|until| tally.comes_due(now, until));
                 return Ok(());
             }
-            Verdict::Due(due) => due,
+            (Ok(Verdict::Due(due)), Some(Ok(facts))) => (due, facts),
+            (Ok(Verdict::Due(_)) | Err(NotKnown), Some(Err(problem))) => {
+                tally.unreadable(problem.clone());
+                return Ok(());
+            }
+            (Err(NotKnown), Some(Ok(_)) | None) | (Ok(Verdict::Due(_)), None) => {
+                tally.unreadable(NotKnown.to_string());
+                return Ok(());
+            }
         };
-        let facts = match facts {
-            Some(facts) => facts,
-            None => facts.insert(self.job_facts(session, job).await?),
-        };
-        match facts {
-            Ok(facts) => match self.asked(session, job, row).await? {
-                Ok(asked) => match self.decide(&session.sweep, facts, row, &asked) {
-                    Decision::Allow(_) => tally.due(Line::of(&due.rule, row, now)),
-                    Decision::Deny(refusal) => tally.refused(Line::of(&due.rule, row, now), &refusal),
-                },
-                Err(problem) => tally.unreadable(problem),
+        match self.asked(session, &job.job_id, row).await? {
+            Ok(asked) => match self.decide(&session.sweep, facts, row, &asked) {
+                Decision::Allow(_) => tally.due(Line::of(&due.rule, row, now)),
+                Decision::Deny(refusal) => tally.refused(Line::of(&due.rule, row, now), &refusal),
             },
-            Err(problem) => tally.unreadable(problem.clone()),
+            Err(problem) => tally.unreadable(problem),
         }
         Ok(())
     }

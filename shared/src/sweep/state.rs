@@ -48,8 +48,12 @@ impl SweepStatus {
 pub struct JobCounts {
     /// Listed.
     pub seen: u64,
-    /// Too young to hold anything due; cost no call.
+    /// Too young for the shortest limit of their own rule, so that nothing of them can be due; cost
+    /// no call.
     pub too_young: u64,
+    /// Their own rule keeps everything for ever; cost no call.
+    #[serde(default)]
+    pub never: u64,
     /// Not readable by this version, and therefore left alone.
     pub unreadable: u64,
     /// Judged.
