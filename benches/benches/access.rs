@@ -77,6 +77,8 @@ fn asked_by(group: &str, ask: impl FnOnce(&Principal, &ExecutionFacts<'_>, &Term
         arn: "arn:aws:iot:eu-west-1:123456789012:job/firmware-1-6-0".to_owned(),
         namespace_id: None,
         retries: false,
+        retry_limits: Default::default(),
+        status: None,
         continuous: false,
     };
     let job = JobFacts { job, tags: tags.into() };

@@ -197,6 +197,63 @@ pub struct JobSummary {
     pub target_selection: Option<TargetSelection>,
 }
 
+/// The status of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JobStatus {
+    /// It has executions that have not ended, or takes in new things.
+    InProgress,
+    /// Somebody cancelled it.
+    Canceled,
+    /// All its executions have ended.
+    Completed,
+    /// It is being deleted, with all its executions.
+    DeletionInProgress,
+    /// It waits for its start.
+    Scheduled,
+}
+
+impl JobStatus {
+    /// The status AWS names, if this version knows it.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "IN_PROGRESS" => Some(Self::InProgress),
+            "CANCELED" => Some(Self::Canceled),
+            "COMPLETED" => Some(Self::Completed),
+            "DELETION_IN_PROGRESS" => Some(Self::DeletionInProgress),
+            "SCHEDULED" => Some(Self::Scheduled),
+            _ => None,
+        }
+    }
+}
+
+/// How many retries a job gives each thing, by what went wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryLimits {
+    /// After a failure.
+    pub failed: u32,
+    /// After a time-out.
+    pub timed_out: u32,
+}
+
+impl RetryLimits {
+    /// How many retries an execution that ended with `status` may have had before it and still be
+    /// followed by another.
+    pub const fn of(self, status: Status) -> u32 {
+        match status {
+            Status::Failed => self.failed,
+            Status::TimedOut => self.timed_out,
+            Status::Queued
+            | Status::InProgress
+            | Status::Succeeded
+            | Status::Rejected
+            | Status::Removed
+            | Status::Canceled => 0,
+        }
+    }
+}
+
 /// A job as DescribeJob shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -210,6 +267,12 @@ pub struct Job {
     pub namespace_id: Option<NamespaceId>,
     /// Whether it queues another execution when one fails or times out.
     pub retries: bool,
+    /// How often it does; archive records of before it was read have nothing here.
+    #[serde(default)]
+    pub retry_limits: RetryLimits,
+    /// Its status, where AWS tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<JobStatus>,
     /// Whether it takes in new members of its target groups.
     pub continuous: bool,
 }
@@ -219,6 +282,17 @@ impl Job {
     /// again with each, so the version that a cancel is pinned to does not tell them apart.
     pub const fn may_queue_another(&self) -> bool {
         self.retries || self.continuous
+    }
+
+    /// The retries that it still gives: none once it has ended. A job whose status AWS does not
+    /// tell may go on.
+    pub const fn open_retries(&self) -> RetryLimits {
+        match self.status {
+            None | Some(JobStatus::InProgress | JobStatus::Scheduled) => self.retry_limits,
+            Some(JobStatus::Canceled | JobStatus::Completed | JobStatus::DeletionInProgress) => {
+                RetryLimits { failed: 0, timed_out: 0 }
+            }
+        }
     }
 
     /// In AWS's terms, whether it takes in new members of its target groups.

@@ -46,6 +46,8 @@ fn decide(
         arn: "arn".into(),
         namespace_id: None,
         retries: false,
+        retry_limits: Default::default(),
+        status: None,
         continuous: false,
     };
     let job = JobFacts { job, tags: Default::default() };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::access::AccessPolicy;
-use shared::execution::Status;
+use shared::execution::{JobStatus, RetryLimits, Status};
 use shared::operation::Operation;
 use shared::retention::Retention;
 use shared::sweep::{
@@ -523,6 +523,46 @@ async fn executions_of_a_job_that_cannot_be_read_for_a_while_are_counted_once() 
             let all = staged().iot.executions().len() as u64 - 1 - 2;
             assert_eq!((&report["rowsSeen"], &report["due"]), (&all.into(), &DUE.into()), "{report}");
         }
+    }
+}
+
+/// An old failure is no last word while its job may queue another.
+#[tokio::test(start_paused = true)]
+async fn what_a_job_may_still_retry_stays_and_says_so() {
+    let swept = async |status: JobStatus| {
+        let stage = Stage::new();
+        let retry_limits = RetryLimits { failed: 2, timed_out: 0 };
+        let setup = JobSetup { retry_limits, status: Some(status), ..JobSetup::default() };
+        stage.iot.job("fw", days_ago(200), setup);
+        let executions = [
+            ("f0", Status::Failed),
+            ("f2", Status::Failed),
+            ("t0", Status::TimedOut),
+            ("s", Status::Succeeded),
+        ];
+        for (thing, status) in executions {
+            stage.iot.execution("fw", thing, status, days_ago(120), days_ago(119));
+        }
+        stage.iot.execution("fw", "young", Status::Failed, days_ago(120), days_ago(9));
+        stage.iot.change("fw", "f0", |execution| execution.row.retry_attempt = None);
+        stage.iot.change("fw", "f2", |execution| execution.row.retry_attempt = Some(2));
+        let sweeps = Sweeps::new(&stage);
+        let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        sweeps.deliver_all().await;
+        (things(&stage.iot, ""), sweeps.report(&id).await)
+    };
+    let (left, report) = swept(JobStatus::InProgress).await;
+    assert_eq!(left, ["f0".to_owned(), "young".to_owned()].into());
+    let kept = report["kept"].as_array().unwrap().iter();
+    let kept: Vec<_> =
+        kept.map(|row| (row["verdict"].as_str().unwrap(), row["count"].as_u64().unwrap())).collect();
+    assert_eq!((kept, &report["rowsSeen"]), (vec![("notYet", 1), ("retriesLeft", 1)], &5.into()), "{report}");
+    // The job is read for what is due, and for nothing besides.
+    assert_eq!(report["calls"]["DescribeJob"], 2, "{report}");
+
+    for ended in [JobStatus::Completed, JobStatus::Canceled] {
+        let (left, report) = swept(ended).await;
+        assert_eq!((left, count(&report, "deleted")), (["young".to_owned()].into(), 4), "{report}");
     }
 }
 

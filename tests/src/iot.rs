@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use shared::archive::Delete;
-use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, TargetSelection, UnreadableRow};
+use shared::execution::{
+    Execution, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status, TargetSelection, UnreadableRow,
+};
 use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use shared::ports::{
     Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
@@ -51,6 +53,10 @@ pub struct JobSetup {
     pub namespace: Option<&'static str>,
     /// Whether it retries.
     pub retries: bool,
+    /// How often it does.
+    pub retry_limits: RetryLimits,
+    /// Its status; if none is given, IN_PROGRESS.
+    pub status: Option<JobStatus>,
     /// Whether it is continuous.
     pub continuous: bool,
     /// Whether the listing of jobs leaves that out.
@@ -401,7 +407,9 @@ impl ReadJobs for FakeIot {
             job_id: job.clone(),
             arn: format!("arn:aws:iot:eu-west-1:123456789012:job/{job}"),
             namespace_id: setup.namespace.and_then(|namespace| NamespaceId::parse(namespace).ok()),
-            retries: setup.retries,
+            retries: setup.retries || setup.retry_limits != RetryLimits::default(),
+            retry_limits: setup.retry_limits,
+            status: Some(setup.status.unwrap_or(JobStatus::InProgress)),
             continuous: setup.continuous,
         })
     }

@@ -3,10 +3,13 @@
 use aws_sdk_iot::primitives::DateTime;
 use aws_sdk_iot::types::{
     Job as SdkJob, JobExecution, JobExecutionStatus, JobExecutionSummary, JobExecutionSummaryForJob,
-    JobSummary as SdkJobSummary, TargetSelection as SdkTargetSelection,
+    JobStatus as SdkJobStatus, JobSummary as SdkJobSummary, RetryCriteria,
+    TargetSelection as SdkTargetSelection,
 };
 use jiff::Timestamp;
-use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, TargetSelection, UnreadableRow};
+use shared::execution::{
+    Execution, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status, TargetSelection, UnreadableRow,
+};
 use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use shared::ports::{ListedExecution, ListedJob};
 
@@ -61,16 +64,33 @@ pub(super) fn job(described: Option<SdkJob>) -> Result<Job, UnreadableRow> {
     let target_selection = target_selection(job.target_selection)?.ok_or(Malformed("targetSelection"))?;
     let namespace_id = job.namespace_id.filter(|namespace| !namespace.is_empty());
     let namespace_id = namespace_id.as_deref().map(NamespaceId::parse).transpose();
-    let retries = job
-        .job_executions_retry_config
-        .is_some_and(|config| config.criteria_list.iter().any(|criterion| criterion.number_of_retries != 0));
+    let status = |told: SdkJobStatus| JobStatus::parse(told.as_str()).ok_or(Malformed("status"));
+    let criteria = job.job_executions_retry_config.map(|config| config.criteria_list).unwrap_or_default();
     Ok(Job {
         job_id: job_id(job.job_id.as_deref())?,
         arn: job.job_arn.filter(|arn| !arn.is_empty()).ok_or(Malformed("jobArn"))?,
         namespace_id: namespace_id.map_err(|_| Malformed("namespaceId"))?,
-        retries,
+        retries: criteria.iter().any(|criterion| criterion.number_of_retries != 0),
+        retry_limits: retry_limits(&criteria)?,
+        status: job.status.map(status).transpose()?,
         continuous: target_selection == TargetSelection::Continuous,
     })
+}
+
+fn retry_limits(criteria: &[RetryCriteria]) -> Result<RetryLimits, UnreadableRow> {
+    let mut limits = RetryLimits::default();
+    for criterion in criteria {
+        let number = u32::try_from(criterion.number_of_retries).map_err(|_| Malformed("numberOfRetries"))?;
+        let (failed, timed_out) = match criterion.failure_type.as_str() {
+            "FAILED" => (number, 0),
+            "TIMED_OUT" => (0, number),
+            "ALL" => (number, number),
+            _ => return Err(Malformed("failureType")),
+        };
+        limits.failed = limits.failed.max(failed);
+        limits.timed_out = limits.timed_out.max(timed_out);
+    }
+    Ok(limits)
 }
 
 pub(super) fn job_summary(listed: SdkJobSummary) -> ListedJob {
@@ -174,6 +194,22 @@ mod tests {
         assert_eq!(job(Some(sdk)), Err(Malformed("targetSelection")));
         let sdk = SdkJob::builder().job_id("j").job_arn("arn").target_selection("ROLLING".into()).build();
         assert_eq!(job(Some(sdk)), Err(Malformed("targetSelection")));
+    }
+
+    #[test]
+    fn retries_are_those_of_each_kind_of_failure() {
+        let limits = |criteria: &[(&str, i32)]| {
+            let criteria = criteria.iter().map(|(failure, number)| {
+                let criterion = RetryCriteria::builder().failure_type((*failure).into());
+                criterion.number_of_retries(*number).build().unwrap()
+            });
+            retry_limits(&criteria.collect::<Vec<_>>()).map(|limits| (limits.failed, limits.timed_out))
+        };
+        assert_eq!(limits(&[]), Ok((0, 0)));
+        assert_eq!(limits(&[("ALL", 3)]), Ok((3, 3)));
+        assert_eq!(limits(&[("FAILED", 2), ("TIMED_OUT", 10)]), Ok((2, 10)));
+        assert_eq!(limits(&[("REJECTED", 2)]), Err(Malformed("failureType")));
+        assert_eq!(limits(&[("FAILED", -1)]), Err(Malformed("numberOfRetries")));
     }
 
     #[test]

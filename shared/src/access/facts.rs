@@ -330,6 +330,8 @@ mod tests {
             arn: "arn".to_owned(),
             namespace_id: NamespaceId::parse("ours").ok(),
             retries: true,
+            retry_limits: Default::default(),
+            status: None,
             continuous: true,
         };
         let job = JobFacts { job, tags: map() };

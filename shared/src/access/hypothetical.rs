@@ -73,6 +73,8 @@ impl HypotheticalExecution {
             job_id,
             namespace_id: namespace_id.map_err(|error| error.to_string())?,
             retries: self.job_retries,
+            retry_limits: Default::default(),
+            status: None,
             continuous: self.job_continuous,
         };
         let asked = AskedFacts {

@@ -49,6 +49,8 @@ fn cancel(policy: &AccessPolicy) -> (Decision, Explanation) {
         arn: "arn".to_owned(),
         namespace_id: NamespaceId::parse("ours").ok(),
         retries: true,
+        retry_limits: Default::default(),
+        status: None,
         continuous: false,
     };
     let job = JobFacts { job, tags: [("ring".to_owned(), "canary".to_owned())].into() };

@@ -31,6 +31,8 @@ pub enum KeepReason {
     Never,
     /// It is not old enough yet.
     NotYet,
+    /// Its job may queue another for it: it is not the last word yet.
+    RetriesLeft,
     /// Its time lies in the future of the sweep; clocks disagree, so it waits.
     FutureTimestamp,
 }
@@ -44,6 +46,7 @@ impl KeepReason {
             Self::Ended => "ended",
             Self::Never => "never",
             Self::NotYet => "notYet",
+            Self::RetriesLeft => "retriesLeft",
             Self::FutureTimestamp => "futureTimestamp",
         }
     }
@@ -93,7 +96,34 @@ impl Retention {
         job: &KnownJob<'_>,
         row: &ExecutionRow,
     ) -> Result<Verdict, NotKnown> {
-        Ok(self.rule_for(job)?.judge(operation, now, row))
+        match self.rule_for(job)?.judge(operation, now, row) {
+            Verdict::Due(due) if retries_left(operation, job, row)? => {
+                Ok(Verdict::Keep { reason: KeepReason::RetriesLeft, rule: due.rule, until: None })
+            }
+            verdict @ (Verdict::Due(_) | Verdict::Keep { .. }) => Ok(verdict),
+        }
+    }
+}
+
+/// Whether the job may queue another execution after this one. It takes the job's description, which
+/// is read for whatever is due.
+fn retries_left(operation: Operation, job: &KnownJob<'_>, row: &ExecutionRow) -> Result<bool, NotKnown> {
+    match (operation, row.status) {
+        (Operation::DeleteExpired, Status::Failed | Status::TimedOut) => {
+            let limits = job.retries.ok_or(NotKnown)?;
+            // A listing leaves out zero.
+            Ok(row.retry_attempt.unwrap_or(0) < i64::from(limits.of(row.status)))
+        }
+        (
+            Operation::DeleteExpired,
+            Status::Queued
+            | Status::InProgress
+            | Status::Succeeded
+            | Status::Rejected
+            | Status::Removed
+            | Status::Canceled,
+        )
+        | (Operation::CancelStale, _) => Ok(false),
     }
 }
 
@@ -159,7 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::execution::TargetSelection;
+    use crate::execution::{RetryLimits, TargetSelection};
     use crate::ids::{ExecutionNumber, JobId, ThingName};
 
     const DAY: i64 = 86_400;
@@ -182,7 +212,8 @@ mod tests {
 
     fn judge(operation: Operation, now: i64, job: &str, row: &ExecutionRow) -> Verdict {
         let job = JobId::parse(job).unwrap();
-        Retention::shipped().unwrap().judge(operation, at(now), &KnownJob::named(&job), row).unwrap()
+        let job = KnownJob { retries: Some(RetryLimits::default()), ..KnownJob::named(&job) };
+        Retention::shipped().unwrap().judge(operation, at(now), &job, row).unwrap()
     }
 
     fn kept(verdict: Verdict) -> KeepReason {
@@ -248,6 +279,30 @@ mod tests {
     }
 
     #[test]
+    fn what_the_job_may_still_retry_is_not_due_and_needs_the_job_read() {
+        let job_id = JobId::parse("job").unwrap();
+        let judge = |status, attempt, retries, days: i64| {
+            let row = ExecutionRow { retry_attempt: attempt, ..row(status, 0, 0) };
+            let job = KnownJob { retries, ..KnownJob::named(&job_id) };
+            Retention::shipped().unwrap().judge(Operation::DeleteExpired, at(days * DAY), &job, &row)
+        };
+        let limits = Some(RetryLimits { failed: 2, timed_out: 1 });
+        let left = |status, attempt| kept(judge(status, attempt, limits, 90).unwrap());
+        assert_eq!(left(Status::Failed, None), KeepReason::RetriesLeft);
+        assert_eq!(left(Status::Failed, Some(1)), KeepReason::RetriesLeft);
+        assert_eq!(left(Status::TimedOut, Some(0)), KeepReason::RetriesLeft);
+        let due =
+            |status, attempt, retries| matches!(judge(status, attempt, retries, 90), Ok(Verdict::Due(_)));
+        assert!(due(Status::Failed, Some(2), limits));
+        assert!(due(Status::TimedOut, Some(1), limits));
+        assert!(due(Status::Failed, None, Some(RetryLimits::default())));
+        // What is no failure is not retried, and what is not old enough needs no call.
+        assert!(due(Status::Rejected, None, None));
+        assert_eq!(judge(Status::Failed, Some(2), None, 90), Err(NotKnown));
+        assert_eq!(kept(judge(Status::Failed, None, None, 89).unwrap()), KeepReason::NotYet);
+    }
+
+    #[test]
     fn a_timestamp_in_the_future_defers() {
         let verdict = judge(Operation::DeleteExpired, 100, "job", &row(Status::Succeeded, 0, 101));
         assert_eq!(kept(verdict), KeepReason::FutureTimestamp);
@@ -281,7 +336,7 @@ mod tests {
         let empty = Default::default();
         let check = |job: &str, target, tags, expected: Result<&str, NotKnown>| {
             let job_id = JobId::parse(job).unwrap();
-            let known = KnownJob { job_id: &job_id, target_selection: target, tags };
+            let known = KnownJob { job_id: &job_id, target_selection: target, tags, retries: None };
             let verdict = rules.judge(Operation::DeleteExpired, at(DAY), &known, &row(Status::Failed, 0, 0));
             let rule = verdict.map(|verdict| match verdict {
                 Verdict::Keep { rule, .. } => rule,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Pattern;
-use crate::execution::{JobFacts, JobSummary, TargetSelection};
+use crate::execution::{JobFacts, JobSummary, RetryLimits, TargetSelection};
 use crate::ids::JobId;
 
 /// Which jobs a rule is for: those that fit everything it names. One that names nothing is for all.
@@ -26,12 +26,14 @@ pub struct KnownJob<'a> {
     pub target_selection: Option<TargetSelection>,
     /// Its tags, all of them.
     pub tags: Option<&'a BTreeMap<String, String>>,
+    /// The retries that it still gives to what fails or times out.
+    pub retries: Option<RetryLimits>,
 }
 
 impl<'a> KnownJob<'a> {
     /// A job of which nothing has been read.
     pub fn named(job_id: &'a JobId) -> Self {
-        Self { job_id, target_selection: None, tags: None }
+        Self { job_id, target_selection: None, tags: None, retries: None }
     }
 
     /// A job as it was listed: without its tags.
@@ -42,7 +44,8 @@ impl<'a> KnownJob<'a> {
     /// A job that has been read.
     pub fn read(facts: &'a JobFacts) -> Self {
         let target_selection = Some(facts.job.target_selection());
-        Self { job_id: &facts.job.job_id, target_selection, tags: Some(&facts.tags) }
+        let retries = Some(facts.job.open_retries());
+        Self { job_id: &facts.job.job_id, target_selection, tags: Some(&facts.tags), retries }
     }
 }
 
@@ -110,7 +113,7 @@ mod tests {
         let (target_selection, pairs) = known;
         let tags = pairs.map(tags);
         let job_id = JobId::parse("fw-1").unwrap();
-        let known = KnownJob { job_id: &job_id, target_selection, tags: tags.as_ref() };
+        let known = KnownJob { job_id: &job_id, target_selection, tags: tags.as_ref(), retries: None };
         assert_eq!(scope.fits(&known), expected);
     }
 

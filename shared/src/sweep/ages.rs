@@ -124,6 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::execution::RetryLimits;
     use crate::ids::{ExecutionNumber, JobId, ThingName};
     use crate::operation::Operation;
     use crate::retention::{KnownJob, Retention, Verdict};
@@ -186,7 +187,7 @@ mod tests {
         ) {
             let rules = Retention::shipped().unwrap();
             let job = JobId::parse("job").unwrap();
-            let job = KnownJob::named(&job);
+            let job = KnownJob { retries: Some(RetryLimits::default()), ..KnownJob::named(&job) };
             let now = 100 * DAY;
             for operation in Operation::ALL {
                 let rows = || rows.iter().map(|(status, then)| row(*status, *then, *then));

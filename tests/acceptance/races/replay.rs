@@ -224,6 +224,8 @@ impl ReadJobs for Prompter {
             arn: "arn".to_owned(),
             namespace_id: None,
             retries: self.job.retries(),
+            retry_limits: Default::default(),
+            status: None,
             continuous: self.job.continuous(),
         })
     }

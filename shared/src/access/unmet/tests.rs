@@ -66,7 +66,15 @@ impl Scene {
             thing_attributes: Some(pairs("site", "secret")),
         };
         let arn = "arn".to_owned();
-        let job = Job { job_id: job_id.clone(), arn, namespace_id: None, retries: false, continuous: false };
+        let job = Job {
+            job_id: job_id.clone(),
+            arn,
+            namespace_id: None,
+            retries: false,
+            retry_limits: Default::default(),
+            status: None,
+            continuous: false,
+        };
         let job = JobFacts { job, tags: pairs("ring", "canary") };
         let facts = ExecutionFacts { job_id: &job_id, row: &row, job: &job, asked: &asked };
         let (pinned, dry_run, archived, past_retention) = (false, false, false, false);
