@@ -56,6 +56,7 @@ check: ## Formats, lints, docs, dependencies and the template
 build: ## Build what `sam deploy` deploys, with the deployed profile, into .aws-sam/
 	@$(ENVIRONMENTS) sam cross
 	@PATH="$$PWD/.local/venv-cross/bin:$$PWD/.local/venv-sam/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@$(PYTHON) dev/zips.py
 
 clean: down ## Remove what the targets made, except for cargo's target/
 	@rm -rf .local .aws-sam

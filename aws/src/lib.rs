@@ -5,6 +5,7 @@ pub mod bucket;
 pub mod clock;
 pub mod documents;
 pub mod gateway;
+mod http;
 pub mod iot;
 pub mod logging;
 pub mod queue;

@@ -5,10 +5,8 @@
 
 use aws_sdk_iot::Client;
 use aws_sdk_iot::config::interceptors::BeforeTransmitInterceptorContextMut;
-use aws_sdk_iot::config::{BehaviorVersion, ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_iot::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_iot::error::{BoxError, ProvideErrorMetadata};
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_types::SigningName;
 
 /// API Gateway checks signatures made for `execute-api`; the client of AWS IoT signs for `iot`.
@@ -32,9 +30,8 @@ impl Intercept for SignForApiGateway {
 }
 
 async fn client(api_url: &str) -> Client {
-    let http =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let shared = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+    // The functions' own; what `aws_config::load_defaults` gives does as well.
+    let shared = aws::sdk::config().await;
     let config = aws_sdk_iot::config::Builder::from(&shared)
         .endpoint_url(api_url)
         .interceptor(SignForApiGateway)
