@@ -14,8 +14,7 @@ import zipfile
 from environments import ROOT
 
 BUILT = ROOT / ".aws-sam" / "build"
-# Four megabytes as AWS counts them in its quotas.
-BUDGET = 4 * 1024 * 1024
+BUDGET = 4_000_000
 API = ("CancelExecution", "DeleteExecution", "ReadDecision", "ReadSweeps", "StartSweep")
 
 
