@@ -312,6 +312,28 @@ pub struct JobFacts {
     pub tags: BTreeMap<String, String>,
 }
 
+/// Executions for tests, by the seconds of their times.
+#[cfg(test)]
+pub(crate) mod scenes {
+    use super::*;
+
+    pub(crate) fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    pub(crate) fn row(status: Status, queued: i64, updated: i64) -> ExecutionRow {
+        ExecutionRow {
+            thing_name: ThingName::parse("t").unwrap(),
+            execution_number: ExecutionNumber::new(1),
+            status,
+            queued_at: at(queued),
+            started_at: None,
+            last_updated_at: at(updated),
+            retry_attempt: None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -82,10 +82,11 @@ impl Members {
         }
     }
 
-    /// A member that is an object of a form of its own.
+    /// A member that is an object of a form of its own, with what it is in words.
     pub(super) fn object<T: DeserializeOwned>(
         &mut self,
         name: &'static str,
+        what: &str,
         violations: &mut Vec<Violation>,
     ) -> Option<T> {
         let value = self.take(name)?;
@@ -93,7 +94,7 @@ impl Members {
         let read = match kind {
             Kind::Object => serde_json::from_str(value.get())
                 .map_err(|error| Violation::new(name, cut(&error.to_string()))),
-            _ => Err(wrong_type(name, "an object", kind.as_str())),
+            _ => Err(wrong_type(name, what, kind.as_str())),
         };
         report(read, violations)
     }
@@ -110,19 +111,7 @@ impl Members {
     }
 
     pub(super) fn status_details(&mut self, violations: &mut Vec<Violation>) -> Option<StatusDetails> {
-        let value = self.take("statusDetails")?;
-        let kind = Kind::of(&value);
-        if kind != Kind::Object {
-            violations.push(wrong_type("statusDetails", "an object of texts", kind.as_str()));
-            return None;
-        }
-        let pairs: Self = match serde_json::from_str(value.get()) {
-            Ok(pairs) => pairs,
-            Err(error) => {
-                violations.push(Violation::new("statusDetails", cut(&error.to_string())));
-                return None;
-            }
-        };
+        let pairs: Self = self.object("statusDetails", "an object of texts", violations)?;
         let mut texts = BTreeMap::new();
         for (key, value) in pairs.0 {
             match text(&value) {

@@ -75,7 +75,7 @@ fn hypothetical(
     now: Timestamp,
     violations: &mut Vec<Violation>,
 ) -> Option<AskedExecution> {
-    let execution: Option<HypotheticalExecution> = members.object("execution", violations);
+    let execution: Option<HypotheticalExecution> = members.object("execution", "an object", violations);
     let now = members.parsed("now", time, violations).unwrap_or(now);
     let facts = execution.unwrap_or_default().facts(status, now);
     let facts = report(facts.map_err(|problem| Violation::new("execution", problem)), violations)?;

@@ -189,26 +189,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::execution::scenes::{at, row};
     use crate::execution::{RetryLimits, TargetSelection};
-    use crate::ids::{ExecutionNumber, JobId, ThingName};
+    use crate::ids::JobId;
 
     const DAY: i64 = 86_400;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn row(status: Status, queued: i64, updated: i64) -> ExecutionRow {
-        ExecutionRow {
-            thing_name: ThingName::parse("t").unwrap(),
-            execution_number: ExecutionNumber::new(1),
-            status,
-            queued_at: at(queued),
-            started_at: None,
-            last_updated_at: at(updated),
-            retry_attempt: None,
-        }
-    }
 
     fn judge(operation: Operation, now: i64, job: &str, row: &ExecutionRow) -> Verdict {
         let job = JobId::parse(job).unwrap();

@@ -125,25 +125,10 @@ mod tests {
 
     use super::*;
     use crate::execution::RetryLimits;
-    use crate::ids::{ExecutionNumber, JobId, ThingName};
+    use crate::execution::scenes::{at, row};
+    use crate::ids::JobId;
     use crate::operation::Operation;
     use crate::retention::{KnownJob, Retention, Verdict};
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn row(status: Status, queued: i64, updated: i64) -> ExecutionRow {
-        ExecutionRow {
-            thing_name: ThingName::parse("t").unwrap(),
-            execution_number: ExecutionNumber::new(1),
-            status,
-            queued_at: at(queued),
-            started_at: None,
-            last_updated_at: at(updated),
-            retry_attempt: None,
-        }
-    }
 
     #[test]
     fn an_age_counts_from_the_end_or_from_the_queue_and_changes_on_the_second() {
