@@ -35,7 +35,8 @@ pub const CLAIMS: [Claim; 10] = [
         principals: &[SWEEPER],
         actions: &[CANCEL, DELETE],
         bound: "!context.force",
-        guards: &["sweeper-deletes-only-expired-and-archived", "sweeper-cancels-only-stale-and-pinned"],
+        // No permit lets a sweep cancel with force, so there is nothing more to take away.
+        guards: &["sweeper-deletes-only-expired-and-archived"],
     },
     Claim {
         says: "executions of held jobs are never touched, by anyone",

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::DecidingPolicy;
 use crate::execution::{Execution, ExecutionRow, Identity, JobFacts};
-use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName};
+use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 
 /// What is known of an execution when it is archived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Record {
     pub format: u8,
     /// What is about to happen, in AWS's words.
     pub action: String,
+    /// Whether it takes force, because the execution runs.
+    #[serde(default)]
+    pub force: bool,
     /// Who asked.
     pub principal: String,
     /// The request or the sweep that asked.
@@ -80,6 +83,14 @@ impl Record {
     /// The execution's identity.
     pub fn identity(&self) -> Identity {
         self.row().identity()
+    }
+
+    /// The version that it had when it was described, where it was.
+    pub fn version(&self) -> Option<Version> {
+        match &self.content {
+            Content::Full { execution } => Some(execution.version_number),
+            Content::Summary { .. } => None,
+        }
     }
 
     /// The execution as a listing would show it.

@@ -15,4 +15,6 @@ mod facts;
 mod guard;
 mod races;
 mod stage;
+mod sweep_stage;
+mod sweep_terms;
 mod sweeps;

@@ -122,6 +122,8 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
         let record = Record {
             format: Record::FORMAT,
             action: ExecutionAction::Delete.as_str().to_owned(),
+            // What was forced, if anything, was the cancel before it.
+            force: false,
             principal: caller.principal.to_string(),
             origin: caller.request_id.to_owned(),
             decided_at: caller.now,

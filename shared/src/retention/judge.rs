@@ -3,18 +3,22 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{KnownJob, Limit, Retention, Rule};
+use super::{ArchiveKind, KnownJob, Limit, Retention, Rule};
 use crate::execution::{ExecutionRow, Status};
 use crate::operation::Operation;
+use crate::ports::Force;
 
 /// Why something is due.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// The rule's name.
     pub rule: String,
     /// Since when.
     pub since: Timestamp,
+    /// How much of it the archive is to keep.
+    pub archive: ArchiveKind,
+    /// Whether it takes force.
+    pub force: Force,
 }
 
 /// Why an execution stays.
@@ -23,7 +27,7 @@ pub struct Due {
 pub enum KeepReason {
     /// It is active, and the sweep deletes only what has ended.
     Active,
-    /// It is running, and the sweep cancels only what waits.
+    /// It is running, and its rule cancels only what waits.
     Running,
     /// It has ended, and there is nothing to cancel.
     Ended,
@@ -141,7 +145,7 @@ impl Rule {
         match limit {
             Limit::Never => keep(KeepReason::Never),
             Limit::After(duration) => match from.checked_add(duration) {
-                Ok(since) if since <= now => Verdict::Due(Due { rule: self.name.clone(), since }),
+                Ok(since) if since <= now => Verdict::Due(self.due(since, row.status)),
                 Ok(until) => {
                     let (reason, rule) = (KeepReason::NotYet, self.name.clone());
                     Verdict::Keep { reason, rule, until: Some(until) }
@@ -149,6 +153,11 @@ impl Rule {
                 Err(_) => keep(KeepReason::NotYet),
             },
         }
+    }
+
+    fn due(&self, since: Timestamp, status: Status) -> Due {
+        let force = if status == Status::InProgress { Force::EvenInProgress } else { Force::Never };
+        Due { rule: self.name.clone(), since, archive: self.archive(status), force }
     }
 
     /// The limit for this execution and the time it counts from.
@@ -165,11 +174,15 @@ impl Rule {
                 | Status::Canceled,
             ) => {
                 // The parser lets no rule pass that leaves a terminal status out.
-                let limit = self.delete_after.get(&row.status).copied().unwrap_or(Limit::Never);
+                let limit = self.terms.delete_after.get(&row.status).copied().unwrap_or(Limit::Never);
                 Ok((limit, row.last_updated_at))
             }
-            (Operation::CancelStale, Status::Queued) => Ok((self.cancel_after, row.queued_at)),
-            (Operation::CancelStale, Status::InProgress) => Err(KeepReason::Running),
+            (Operation::CancelStale, Status::Queued) => Ok((self.terms.cancel_after, row.queued_at)),
+            (Operation::CancelStale, Status::InProgress) => match self.terms.cancel_running_after {
+                Limit::Never => Err(KeepReason::Running),
+                // A device that reports is not stuck.
+                limit @ Limit::After(_) => Ok((limit, row.last_updated_at)),
+            },
             (
                 Operation::CancelStale,
                 Status::Succeeded
@@ -214,7 +227,11 @@ mod tests {
         let last = judge(Operation::DeleteExpired, 5 + 30 * DAY - 1, "job", &done);
         assert_eq!(kept(last), KeepReason::NotYet);
         let due = judge(Operation::DeleteExpired, 5 + 30 * DAY, "job", &done);
-        assert_eq!(due, Verdict::Due(Due { rule: "default".into(), since: at(5 + 30 * DAY) }));
+        assert_eq!(due, Verdict::Due(default_due(5 + 30 * DAY, ArchiveKind::Summary, Force::Never)));
+    }
+
+    fn default_due(since: i64, archive: ArchiveKind, force: Force) -> Due {
+        Due { rule: "default".into(), since: at(since), archive, force }
     }
 
     #[test]
@@ -248,6 +265,34 @@ mod tests {
         assert_eq!(kept(judge(Operation::CancelStale, now, "job", &running)), KeepReason::Running);
         let ended = row(Status::Failed, 0, 0);
         assert_eq!(kept(judge(Operation::CancelStale, now, "job", &ended)), KeepReason::Ended);
+    }
+
+    #[test]
+    fn what_runs_is_due_by_force_and_kept_whole_when_its_device_has_said_nothing_for_as_long() {
+        let text = include_str!("../../../policies/retention.toml").replace(
+            r#"cancel_after = { QUEUED = "60d" }"#,
+            r#"cancel_after = { QUEUED = "60d", IN_PROGRESS = { after = "7d", force = true } }"#,
+        );
+        let rules = Retention::parse("r.toml", &text).unwrap();
+        let judge = |operation, status, updated, now: i64| {
+            let job_id = JobId::parse("job").unwrap();
+            rules.judge(operation, at(now), &KnownJob::named(&job_id), &row(status, 0, updated)).unwrap()
+        };
+        let stale = |updated, now| judge(Operation::CancelStale, Status::InProgress, updated, now);
+        assert_eq!(
+            stale(0, 7 * DAY),
+            Verdict::Due(default_due(7 * DAY, ArchiveKind::Full, Force::EvenInProgress))
+        );
+        assert_eq!(kept(stale(1, 7 * DAY)), KeepReason::NotYet);
+        let waiting = judge(Operation::CancelStale, Status::Queued, 0, 60 * DAY);
+        assert_eq!(waiting, Verdict::Due(default_due(60 * DAY, ArchiveKind::Summary, Force::Never)));
+        let deleting = judge(Operation::DeleteExpired, Status::InProgress, 0, 60 * DAY);
+        assert_eq!(kept(deleting), KeepReason::Active);
+        assert!(rules.archives_in_full("default", Status::InProgress));
+        assert!(!rules.archives_in_full("default", Status::Queued));
+        let named = |id| JobId::parse(id).unwrap();
+        assert!(rules.cancels_running(&KnownJob::named(&named("job"))));
+        assert!(!rules.cancels_running(&KnownJob::named(&named("keep-job"))));
     }
 
     #[test]

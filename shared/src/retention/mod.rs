@@ -32,14 +32,33 @@ pub enum Limit {
     Never,
 }
 
+/// How much of an execution its archive record keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveKind {
+    /// What a listing tells; costs no call.
+    Summary,
+    /// What a description tells, its status details among it; costs a call.
+    Full,
+}
+
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     name: String,
     scope: Scope,
+    terms: Terms,
+}
+
+/// What a rule has come of the executions that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Terms {
     /// INVARIANT: names every terminal status.
     delete_after: BTreeMap<Status, Limit>,
+    /// For what waits.
     cancel_after: Limit,
+    /// For what runs: by force, which the rule has said aloud.
+    cancel_running_after: Limit,
+    archive: ArchiveKind,
 }
 
 /// All rules, validated.
@@ -84,6 +103,17 @@ impl Retention {
         limits.filter_map(Limit::duration).min().map_or(Limit::Never, Limit::After)
     }
 
+    /// Whether a rule that the job may have cancels what runs.
+    pub fn cancels_running(&self, job: &KnownJob<'_>) -> bool {
+        self.possible(job).any(|rule| rule.terms.cancel_running_after != Limit::Never)
+    }
+
+    /// Whether the rule of this name keeps everything of what is due by it in a status.
+    pub fn archives_in_full(&self, rule: &str, status: Status) -> bool {
+        let named = self.rules.iter().chain([&self.default]).find(|named| named.name == rule);
+        named.is_some_and(|named| named.archive(status) == ArchiveKind::Full)
+    }
+
     /// The rules that may decide for a job, in their order: the last one does unless one before
     /// it does, which what is known leaves open.
     fn possible(&self, job: &KnownJob<'_>) -> impl Iterator<Item = &Rule> {
@@ -97,10 +127,24 @@ impl Retention {
 }
 
 impl Rule {
+    fn archive(&self, status: Status) -> ArchiveKind {
+        match status {
+            // Whoever takes a running execution from its device keeps all that is known of it.
+            Status::InProgress => ArchiveKind::Full,
+            Status::Queued
+            | Status::Succeeded
+            | Status::Failed
+            | Status::TimedOut
+            | Status::Rejected
+            | Status::Removed
+            | Status::Canceled => self.terms.archive,
+        }
+    }
+
     fn limits(&self, operation: Operation) -> Vec<Limit> {
         match operation {
-            Operation::DeleteExpired => self.delete_after.values().copied().collect(),
-            Operation::CancelStale => vec![self.cancel_after],
+            Operation::DeleteExpired => self.terms.delete_after.values().copied().collect(),
+            Operation::CancelStale => vec![self.terms.cancel_after, self.terms.cancel_running_after],
         }
     }
 }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::parse_scope::SCOPE;
 use super::scope::Scope;
-use super::{Breaker, Hundredths, Limit, Retention, Rule};
+use super::{ArchiveKind, Breaker, Hundredths, Limit, Retention, Rule, Terms};
 use crate::digest;
 use crate::execution::Status;
 use crate::source_text::{Problem, Problems, line_of};
@@ -191,68 +191,105 @@ impl Reader<'_> {
         };
         let place = name.as_ref().map_or("a rule".to_owned(), |name| format!("rule `{name}`"));
         let scope = self.scope(table, &place, span);
-        let rest = self.terms(table, &place, span);
-        let (delete_after, cancel_after) = rest?;
-        Some(Rule { name: name?, scope: scope?, delete_after, cancel_after })
+        let terms = self.terms(table, &place, span);
+        Some(Rule { name: name?, scope: scope?, terms: terms? })
     }
 
     fn default(&mut self, table: &Table<'_>, span: &Range<usize>) -> Option<Rule> {
         self.known_keys(table, "[default]", &["delete_after", "cancel_after", "archive"]);
-        let (delete_after, cancel_after) = self.terms(table, "[default]", span)?;
-        Some(Rule { name: "default".to_owned(), scope: Scope::default(), delete_after, cancel_after })
+        let terms = self.terms(table, "[default]", span)?;
+        Some(Rule { name: "default".to_owned(), scope: Scope::default(), terms })
     }
 
     /// What rules and the default have in common.
-    fn terms(
-        &mut self,
-        table: &Table<'_>,
-        place: &str,
-        span: &Range<usize>,
-    ) -> Option<(BTreeMap<Status, Limit>, Limit)> {
-        let terminal: Vec<_> = Status::ALL.into_iter().filter(|status| status.is_terminal()).collect();
-        let delete_after = self.limits(table, "delete_after", place, span, &terminal);
-        let cancel_after = match table.get("cancel_after") {
-            None => Some(BTreeMap::new()),
-            Some(_) => self.limits(table, "cancel_after", place, span, &[Status::Queued]),
+    fn terms(&mut self, table: &Table<'_>, place: &str, span: &Range<usize>) -> Option<Terms> {
+        let delete_after = self.delete_after(table, place, span);
+        let cancel = match table.get("cancel_after") {
+            // Nothing is cancelled: absent never means now.
+            None => Some((Limit::Never, Limit::Never)),
+            Some(value) => self.cancel_after(value, place),
         };
-        self.archive(table, place, span);
-        // Without cancel_after nothing is cancelled: absent never means now.
-        let cancel_after = cancel_after?.get(&Status::Queued).copied().unwrap_or(Limit::Never);
-        Some((delete_after?, cancel_after))
+        let archive = self.archive(table, place, span);
+        let (cancel_after, cancel_running_after) = cancel?;
+        Some(Terms { delete_after: delete_after?, cancel_after, cancel_running_after, archive: archive? })
     }
 
-    fn limits(
+    fn delete_after(
         &mut self,
         table: &Table<'_>,
-        key: &str,
         place: &str,
         span: &Range<usize>,
-        statuses: &[Status],
     ) -> Option<BTreeMap<Status, Limit>> {
-        let Some(value) = table.get(key) else {
-            self.report(span, format!("{place} needs {key}"));
+        let Some(value) = table.get("delete_after") else {
+            self.report(span, format!("{place} needs delete_after"));
             return None;
         };
-        let limits = self.table(value, &format!("{key} of {place}"))?;
-        let known: Vec<_> = statuses.iter().map(|status| status.as_str()).collect();
-        self.known_keys(limits, &format!("{key} of {place}"), &known);
+        let limits = self.table(value, &format!("delete_after of {place}"))?;
+        let terminal: Vec<_> = Status::ALL.into_iter().filter(|status| status.is_terminal()).collect();
+        let known: Vec<_> = terminal.iter().map(|status| status.as_str()).collect();
+        self.known_keys(limits, &format!("delete_after of {place}"), &known);
         let mut found = BTreeMap::new();
-        for status in statuses {
-            match limits.get(status.as_str()) {
-                Some(limit) => {
-                    let name = format!("{key}.{status} of {place}");
-                    if let Some(limit) = self.limit(limit, &name) {
-                        found.insert(*status, limit);
-                    }
-                }
-                None => {
-                    let message =
-                        format!("{key} of {place} leaves out {status}; give it a duration or \"never\"");
-                    self.report(&value.span(), message);
-                }
+        for status in &terminal {
+            if let Some(limit) = self.limit_of(limits, *status, (value, "delete_after", place)) {
+                found.insert(*status, limit);
             }
         }
-        (found.len() == statuses.len()).then_some(found)
+        (found.len() == terminal.len()).then_some(found)
+    }
+
+    /// What becomes of what waits and of what runs.
+    fn cancel_after(&mut self, value: &Value<'_>, place: &str) -> Option<(Limit, Limit)> {
+        let limits = self.table(value, &format!("cancel_after of {place}"))?;
+        self.known_keys(
+            limits,
+            &format!("cancel_after of {place}"),
+            &[Status::Queued.as_str(), Status::InProgress.as_str()],
+        );
+        let waiting = self.limit_of(limits, Status::Queued, (value, "cancel_after", place));
+        let running = match limits.get(Status::InProgress.as_str()) {
+            None => Some(Limit::Never),
+            Some(limit) => self.forced_limit(limit, place),
+        };
+        Some((waiting?, running?))
+    }
+
+    /// A limit that has to be there.
+    fn limit_of(
+        &mut self,
+        limits: &Table<'_>,
+        status: Status,
+        (value, key, place): (&Value<'_>, &str, &str),
+    ) -> Option<Limit> {
+        match limits.get(status.as_str()) {
+            Some(limit) => self.limit(limit, &format!("{key}.{status} of {place}")),
+            None => {
+                let message =
+                    format!("{key} of {place} leaves out {status}; give it a duration or \"never\"");
+                self.report(&value.span(), message);
+                None
+            }
+        }
+    }
+
+    /// A limit for what runs. It takes force, and that has to be said.
+    fn forced_limit(&mut self, value: &Value<'_>, place: &str) -> Option<Limit> {
+        let name = format!("cancel_after.{} of {place}", Status::InProgress);
+        if value.get_ref().as_str() == Some("never") {
+            return Some(Limit::Never);
+        }
+        let table = value.get_ref().as_table();
+        let forced = table.and_then(|table| table.get("force")).and_then(|force| force.get_ref().as_bool());
+        let after = table.and_then(|table| table.get("after"));
+        let (Some(table), Some(after), Some(true)) = (table, after, forced) else {
+            let message = format!(
+                "{name}: cancelling what runs takes force, which has to be said: write \
+                 {{ after = \"7d\", force = true }}, or \"never\""
+            );
+            self.report(&value.span(), message);
+            return None;
+        };
+        self.known_keys(table, &name, &["after", "force"]);
+        self.limit(after, &name)
     }
 
     fn limit(&mut self, value: &Value<'_>, name: &str) -> Option<Limit> {
@@ -275,12 +312,20 @@ impl Reader<'_> {
         }
     }
 
-    fn archive(&mut self, table: &Table<'_>, place: &str, span: &Range<usize>) {
+    fn archive(&mut self, table: &Table<'_>, place: &str, span: &Range<usize>) -> Option<ArchiveKind> {
         let given = table.get("archive");
-        if given.and_then(|value| value.get_ref().as_str()) != Some("summary") {
-            let span = given.map_or(span.clone(), Spanned::span);
-            self.report(&span, format!("archive of {place} must be \"summary\""));
+        match given.and_then(|value| value.get_ref().as_str()) {
+            Some("summary") => return Some(ArchiveKind::Summary),
+            Some("full") => return Some(ArchiveKind::Full),
+            Some(_) | None => {}
         }
+        let span = given.map_or(span.clone(), Spanned::span);
+        let message = format!(
+            "archive of {place} must be \"summary\" (what a listing tells) or \"full\" (what a description \
+             tells, at a call for each)"
+        );
+        self.report(&span, message);
+        None
     }
 }
 
@@ -349,7 +394,7 @@ archive = "summary"
     #[test]
     fn a_rule_without_cancel_after_cancels_nothing() {
         let rules = Retention::parse("r.toml", FINE).unwrap();
-        assert_eq!(rules.default.cancel_after, Limit::Never);
+        assert_eq!(rules.default.terms.cancel_after, Limit::Never);
         let Breaker { max_actions, max_percent, max_growth } = rules.breaker();
         assert_eq!(
             (max_actions.get(), max_percent.to_string(), max_growth.to_string()),
@@ -471,6 +516,58 @@ archive = "summary"
         let many: Vec<_> = (0..51).map(|nth| format!("t{nth} = \"x\"")).collect();
         check(&format!("job_tags = {{ {} }}", many.join(", ")), &["names 51 tags"]);
         check(&format!("job_tags = {{ {} = \"x\" }}", "k".repeat(129)), &["can be no tag's key"]);
+    }
+
+    #[test]
+    fn what_runs_is_cancelled_only_where_force_is_said() {
+        let with = |running: &str| {
+            let cancel = format!("cancel_after = {{ QUEUED = \"2d\", IN_PROGRESS = {running} }}\n[default]");
+            Retention::parse("r.toml", &FINE.replacen("[default]", &cancel, 1))
+        };
+        let rules = with(r#"{ after = "7d", force = true }"#).unwrap();
+        let terms = &rules.rules[0].terms;
+        let days = |days: i64| Limit::After(SignedDuration::from_hours(24 * days));
+        assert_eq!((terms.cancel_after, terms.cancel_running_after), (days(2), days(7)));
+        assert_eq!(with(r#""never""#).unwrap().rules[0].terms.cancel_running_after, Limit::Never);
+        for bad in
+            [r#""7d""#, r#"{ after = "7d" }"#, r#"{ after = "7d", force = false }"#, "{ force = true }", "7"]
+        {
+            assert_eq!(
+                with(bad).unwrap_err().to_string(),
+                "r.toml:10: cancel_after.IN_PROGRESS of rule `fw`: cancelling what runs takes force, which has \
+                 to be said: write { after = \"7d\", force = true }, or \"never\"",
+                "{bad}"
+            );
+        }
+        let problem = with(r#"{ after = "0d", force = true }"#).unwrap_err().to_string();
+        assert_eq!(
+            problem,
+            "r.toml:10: cancel_after.IN_PROGRESS of rule `fw` is `0d`: the least is one hour (1h)"
+        );
+        let problem = with(r#"{ after = "7d", force = true, also = 1 }"#).unwrap_err().to_string();
+        assert!(problem.starts_with("r.toml:10: unknown key `also`"), "{problem}");
+        let problem = problems("[default]", "cancel_after = { IN_PROGRESS = \"never\" }\n[default]");
+        assert_eq!(
+            problem,
+            "r.toml:10: cancel_after of rule `fw` leaves out QUEUED; give it a duration or \"never\""
+        );
+    }
+
+    #[test]
+    fn an_archive_is_a_summary_or_full() {
+        let full = FINE.replacen(r#"archive = "summary""#, r#"archive = "full""#, 1);
+        let rules = Retention::parse("r.toml", &full).unwrap();
+        assert!(rules.archives_in_full("fw", Status::Failed));
+        assert!(!rules.archives_in_full("default", Status::Failed));
+        assert_eq!(
+            problems(r#"archive = "summary""#, r#"archive = "none""#),
+            "r.toml:9: archive of rule `fw` must be \"summary\" (what a listing tells) or \"full\" (what a \
+             description tells, at a call for each)"
+        );
+        assert!(
+            problems("archive = \"summary\"\n[default]", "[default]")
+                .contains("archive of rule `fw` must be")
+        );
     }
 
     #[test]

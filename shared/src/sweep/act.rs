@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pace::IotOperation;
 use crate::archive::{Delete, Record};
+use crate::execution::Status;
 use crate::ids::Version;
 use crate::operation::Operation;
 use crate::ports::{Cancel, CancelExecutions, DeleteExecutions, Force, MutationError, ReadJobs};
@@ -50,6 +51,34 @@ pub enum Outcome {
     NotConfirmed,
     /// A cancel hit another execution than the one it was meant for.
     Mismatch,
+}
+
+/// What is counted together: executions of one status under one rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Share {
+    /// The rule that has them due.
+    pub rule: String,
+    /// Their status when they were judged.
+    pub status: Status,
+}
+
+impl Share {
+    /// What a record counts with.
+    pub(super) fn of(record: &Record) -> Self {
+        Self { rule: record.rule.clone().unwrap_or_default(), status: record.row().status }
+    }
+}
+
+/// What came of executions of one status under one rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeKind {
+    /// The rule and the status.
+    #[serde(flatten)]
+    pub share: Share,
+    /// What came of them.
+    pub outcome: Outcome,
 }
 
 impl Outcome {
@@ -174,7 +203,7 @@ impl<I: ReadJobs + CancelExecutions> Act<I> for CancelStale {
             job_id: record.job.job.job_id.clone(),
             thing_name: record.thing_name().clone(),
             expected_version,
-            force: Force::Never,
+            force: if record.force { Force::EvenInProgress } else { Force::Never },
             status_details: None,
         };
         iot.cancel(&cancel).await

@@ -12,7 +12,8 @@ pub const FORECAST_DAYS: usize = 30;
 
 const DAY: i64 = 86_400;
 
-/// How old an execution is, as the rules count it: since it ended, or since it was queued.
+/// How old an execution is, as the rules count it: since it was last heard of, or since it was queued
+/// if it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Age {
     /// Its time lies in the future of the sweep.
@@ -44,7 +45,7 @@ pub enum Age {
 impl Age {
     /// Its age at `now`.
     pub fn of(row: &ExecutionRow, now: Timestamp) -> Self {
-        let since = if row.status.is_terminal() { row.last_updated_at } else { row.queued_at };
+        let since = if row.status == Status::Queued { row.queued_at } else { row.last_updated_at };
         let age = now.duration_since(since);
         match age.as_secs() / DAY {
             _ if age < SignedDuration::ZERO => Self::Future,

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::act::{Act, Outcome};
+use super::act::{Act, Outcome, Share};
+use super::counts::Counts;
 use super::cursor::{ApplyCursor, Candidate, MOST_RESTARTS, Phase};
 use super::page::{Candidacy, PageEnd};
 use super::scan::Listed;
@@ -14,6 +15,7 @@ use super::session::{Session, Stop};
 use super::slice::Worker;
 use super::store;
 use crate::execution::{ExecutionRow, JobFacts};
+use crate::operation::Operation;
 use crate::ports::{ReadJobs, SliceQueue};
 use crate::retention::{KnownJob, NotKnown, Verdict};
 
@@ -62,9 +64,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         candidate: &Candidate,
     ) -> Result<Outcome, Stop> {
         let job = &candidate.job_id;
+        let named = KnownJob::named(job);
+        // What is deleted, or cancelled where only what waits is listed, leaves its listing.
+        let leaves = A::OPERATION == Operation::DeleteExpired || self.looks_at(&named).is_some();
         let mut facts: Option<(JobFacts, Instant)> = None;
         loop {
-            let page = match self.list_executions(session, job, cursor.token.as_deref()).await? {
+            let page = match self.list_executions(session, &named, cursor.token.as_deref()).await? {
                 Listed::Page(page) => page,
                 Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                     cursor.restarts += 1;
@@ -75,8 +80,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 Listed::StartOver | Listed::Unreadable => return Ok(Outcome::JobUnreadable),
             };
             let listed = Instant::now();
+            let length = page.items.len() as u64;
+            cursor.moved_here = 0;
             let now = session.sweep.now;
-            let named = KnownJob::named(job);
             let rows = page.items.into_iter().flatten();
             let unmet = rows.filter(|row| !cursor.has_met(row) && !self.keeps(now, &named, row));
             let unmet: Vec<_> = unmet.collect();
@@ -98,18 +104,24 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 let due = rows.filter_map(|row| self.due(now, &KnownJob::read(&known), row)).collect();
                 // Both grow old, and the older one counts.
                 let since = listed.min(read);
-                let end = self.apply_page(session, cursor, candidate.due, (&known, due, since)).await?;
+                let planned = candidate.due.total();
+                let end = self.apply_page(session, cursor, planned, (&known, due, since)).await?;
                 facts = Some((known, read));
                 if end == PageEnd::TooOld {
                     continue;
                 }
             }
-            cursor.end_page();
+            if cursor.moved.total() >= candidate.due.total() {
+                return Ok(Outcome::NotSeenAgain);
+            }
             match page.next_token {
-                _ if cursor.moved >= candidate.due => return Ok(Outcome::NotSeenAgain),
-                Some(token) => cursor.token = Some(token),
-                // Deleting may have shifted what was behind into pages that were read before.
-                None if cursor.pages > 1 && cursor.acted > 0 => session.next_pass(cursor),
+                // What was behind has moved up: the page shows it, and costs no more than the next.
+                Some(_) if leaves && cursor.moved_here > 0 && cursor.moved_here * 2 >= length => {}
+                Some(token) => {
+                    cursor.end_page();
+                    cursor.next_page(token);
+                }
+                None if leaves && cursor.left_behind > 0 => session.next_pass(cursor),
                 None => return Ok(Outcome::NotSeenAgain),
             }
             session.sweep.phase = Phase::applying(cursor);
@@ -119,7 +131,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 
     fn due(&self, now: Timestamp, job: &KnownJob<'_>, row: ExecutionRow) -> Option<Candidacy> {
         match self.rules.judge(A::OPERATION, now, job, &row) {
-            Ok(Verdict::Due(due)) => Some(Candidacy { row, rule: due.rule, since: due.since }),
+            Ok(Verdict::Due(due)) => Some(Candidacy { row, due }),
             Ok(Verdict::Keep { .. }) | Err(NotKnown) => None,
         }
     }
@@ -136,11 +148,33 @@ impl Session<'_> {
 
 /// Counts what stayed in place, and the rest of what was planned: outcomes add up to the plan.
 fn account(session: &mut Session<'_>, cursor: &ApplyCursor, candidate: &Candidate, rest: Outcome) {
-    let mut left = candidate.due.saturating_sub(cursor.moved);
-    for (outcome, count) in &cursor.stayed {
-        let count = left.min(*count);
-        session.sweep.count(*outcome, count);
+    let mut left = candidate.due.total().saturating_sub(cursor.moved.total());
+    let mut met: Vec<_> = cursor.moved.iter().map(|(share, count)| (share.clone(), count)).collect();
+    for (kind, count) in cursor.stayed.iter() {
+        let count = left.min(count);
+        session.sweep.count(&kind.share, kind.outcome, count);
+        met.push((kind.share.clone(), count));
         left -= count;
     }
-    session.sweep.count(rest, left);
+    for (share, count) in not_met(candidate.due.clone(), met).iter() {
+        let count = left.min(count);
+        session.sweep.count(share, rest, count);
+        left -= count;
+    }
+}
+
+/// What of a plan has not been met with. What had another rule when it was met with than when it was
+/// planned, is taken for one of the same status.
+fn not_met(mut planned: Counts<Share>, mut met: Vec<(Share, u64)>) -> Counts<Share> {
+    for (share, count) in &mut met {
+        *count -= planned.take(share, *count);
+    }
+    for (share, mut count) in met {
+        let of_status = |other: &&Share| other.status == share.status;
+        let alike: Vec<_> = planned.iter().map(|(share, _)| share).filter(of_status).cloned().collect();
+        for other in alike {
+            count -= planned.take(&other, count);
+        }
+    }
+    planned
 }

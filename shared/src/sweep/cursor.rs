@@ -1,12 +1,11 @@
 //! Where a sweep stands: enough to go on after any end of a slice, and no more.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use super::act::Outcome;
+use super::act::{Outcome, OutcomeKind, Share};
+use super::counts::Counts;
 use super::tally::Tally;
-use crate::execution::{ExecutionRow, Identity};
+use crate::execution::{ExecutionRow, Identity, Status};
 use crate::ids::{JobId, ThingName};
 
 /// What the sweep does next, and where.
@@ -65,7 +64,7 @@ pub(super) struct Candidate {
     /// The job.
     pub(super) job_id: JobId,
     /// How many of its executions are due.
-    pub(super) due: u64,
+    pub(super) due: Counts<Share>,
 }
 
 /// Where the application stands.
@@ -80,13 +79,15 @@ pub(super) struct ApplyCursor {
     pub(super) token: Option<String>,
     /// How many pages this pass over the job has had.
     pub(super) pages: u64,
-    /// How many executions this pass has moved. Deleting may shift the pages behind, so a pass
-    /// that acted on a job of several pages is followed by another.
-    pub(super) acted: u64,
+    /// How many executions have been moved since the page at hand was listed.
+    pub(super) moved_here: u64,
+    /// How many this pass had moved of a page when it went on to the next. That may have shifted as
+    /// many of what was behind into the page that was left, so another pass follows.
+    pub(super) left_behind: u64,
     /// How many executions of the job all passes have moved; they are counted already.
-    pub(super) moved: u64,
+    pub(super) moved: Counts<Share>,
     /// What this pass has met with and left in its place; counted when no other pass follows.
-    pub(super) stayed: BTreeMap<Outcome, u64>,
+    pub(super) stayed: Counts<OutcomeKind>,
     /// The same of the page at hand, one by one: it may be listed again before its end.
     pub(super) met: Vec<Met>,
     /// How often the job was started over because its token went bad.
@@ -117,6 +118,8 @@ impl Seen {
 pub(super) struct Met {
     #[serde(flatten)]
     seen: Seen,
+    rule: String,
+    status: Status,
     outcome: Outcome,
 }
 
@@ -130,9 +133,22 @@ impl Phase {
 }
 
 impl ApplyCursor {
-    /// Notes what was acted on and has stayed in its place.
-    pub(super) fn meet(&mut self, row: &ExecutionRow, outcome: Outcome) {
-        self.met.push(Met { seen: Seen::of(row), outcome });
+    /// Notes what was acted on under a rule and has stayed in its place.
+    pub(super) fn meet(&mut self, row: &ExecutionRow, rule: &str, outcome: Outcome) {
+        let rule = rule.to_owned();
+        self.met.push(Met { seen: Seen::of(row), rule, status: row.status, outcome });
+    }
+
+    /// Notes what was acted on and may have left its place.
+    pub(super) fn moved(&mut self, share: Share) {
+        self.moved.add(share, 1);
+        self.moved_here += 1;
+    }
+
+    /// Goes on to the next page.
+    pub(super) fn next_page(&mut self, token: String) {
+        self.token = Some(token);
+        self.left_behind += self.moved_here;
     }
 
     /// Whether this pass has acted on it since the page at hand was begun.
@@ -142,7 +158,7 @@ impl ApplyCursor {
 
     /// How many of those that stayed in place count as attempted.
     pub(super) fn stayed_attempts(&self) -> u64 {
-        let earlier = self.stayed.iter().filter(|(outcome, _)| outcome.attempted());
+        let earlier = self.stayed.iter().filter(|(kind, _)| kind.outcome.attempted());
         let here = self.met.iter().filter(|met| met.outcome.attempted()).count();
         earlier.map(|(_, count)| count).sum::<u64>() + here as u64
     }
@@ -151,7 +167,8 @@ impl ApplyCursor {
     pub(super) fn end_page(&mut self) {
         self.pages += 1;
         for met in self.met.drain(..) {
-            *self.stayed.entry(met.outcome).or_default() += 1;
+            let share = Share { rule: met.rule, status: met.status };
+            self.stayed.add(OutcomeKind { share, outcome: met.outcome }, 1);
         }
     }
 
@@ -164,7 +181,8 @@ impl ApplyCursor {
     }
 
     pub(super) fn next_pass(&mut self) {
-        let Self { segment, index, moved, restarts, .. } = *self;
+        let Self { segment, index, restarts, .. } = *self;
+        let moved = std::mem::take(&mut self.moved);
         *self = Self { segment, index, moved, restarts, ..Self::default() };
     }
 }

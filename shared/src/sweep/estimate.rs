@@ -48,7 +48,14 @@ impl Work {
 const LISTED: u64 = 3;
 
 impl Estimate {
-    pub(super) fn of(work: Work, due: u64, operation: Operation, needs: Needs, rate: CallRate) -> Self {
+    /// `full` of what is `due` are described for the archive.
+    pub(super) fn of(
+        work: Work,
+        (due, full): (u64, u64),
+        operation: Operation,
+        needs: Needs,
+        rate: CallRate,
+    ) -> Self {
         use IotOperation::{
             CancelJobExecution, DeleteJobExecution, DescribeJob, DescribeJobExecution, DescribeThing,
             ListJobExecutionsForJob, ListTagsForResource, ListThingGroupsForThing,
@@ -59,21 +66,22 @@ impl Estimate {
             // One for the version, and one to look what came of it.
             Operation::CancelStale => (CancelJobExecution, 2, 2),
         };
-        let asked = u64::from(needs.any());
-        let acting = rate.seconds(due * (a_row + asked));
+        let asked = if needs.any() { due } else { full };
+        let acting = rate.seconds(due * a_row + asked);
         // A page is believed for a minute; the facts that its rows cost leave half of it.
-        let believed = BELIEVED.as_secs_f64() / (1.0 + asked as f64);
+        let believed = BELIEVED.as_secs_f64() / if asked > 0 { 2.0 } else { 1.0 };
         let again = (rate.seconds(due * a_row) / believed) as u64;
         // A job's facts are read again with the first page that is listed after half a minute.
         let facts = work.jobs + again + (acting / (BELIEVED.as_secs_f64() / 2.0)) as u64;
         // A page that grows too old may leave a row or two whose facts have been read for nothing.
         let rows = due + 2 * again;
+        let described = if needs.description { rows } else { full + (2 * again).min(full) };
         let lists = work.short + work.long * LISTED + again;
         let counted = [
             (ListJobExecutionsForJob, lists),
             (DescribeJob, facts),
             (ListTagsForResource, facts),
-            (DescribeJobExecution, due * descriptions + rows * u64::from(needs.description)),
+            (DescribeJobExecution, due * descriptions + described),
             (ListThingGroupsForThing, rows * u64::from(needs.thing_groups)),
             (DescribeThing, rows * u64::from(needs.thing_attributes)),
             (mutation, due),

@@ -6,8 +6,10 @@
 mod act;
 mod ages;
 mod apply;
+mod counts;
 mod cursor;
 mod estimate;
+mod explain;
 mod id;
 mod pace;
 mod page;
@@ -22,9 +24,11 @@ mod state;
 mod store;
 mod tally;
 
-pub use act::{Act, CancelStale, DeleteExpired, Outcome};
+pub use act::{Act, CancelStale, DeleteExpired, Outcome, OutcomeKind, Share};
 pub use ages::{Age, Ages, FORECAST_DAYS, Forecast, ForecastDay};
+pub use counts::Counts;
 pub use estimate::Estimate;
+pub use explain::Prognosis;
 pub use id::SweepId;
 pub use pace::{CallRate, IotOperation};
 pub use plan::{Check, CheckResult, Checked, Limit, Plan};
@@ -33,7 +37,7 @@ pub use report::Report;
 pub use slice::{SliceEnd, SliceError, SliceTime, Worker};
 pub use start::{StartError, Starter, Trigger};
 pub use state::{Sweep, SweepStatus, SweepView};
-pub use tally::{Line, Tally, TallyRow};
+pub use tally::{Line, Tally, Verdicts};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,23 +1,23 @@
 //! One page of an application: archived in one object, and then acted on row by row.
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::act::{Act, Outcome};
+use super::act::{Act, Outcome, Share};
 use super::apply::BELIEVED;
 use super::cursor::{ApplyCursor, Phase};
 use super::pace::IotOperation;
 use super::session::{Lack, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::{Pending, Sweep};
-use crate::access::{AccessPolicy, DecidingPolicy, Decision, Principal};
+use crate::access::{AccessPolicy, DecidingPolicy, Decision, Needs, Principal};
 use crate::archive::{self, ArchiveError, Content, Delete, Receipt, Record};
-use crate::execution::{Execution, ExecutionRow, JobFacts, Status};
+use crate::execution::{Execution, ExecutionRow, JobFacts};
 use crate::guard::{Look, look};
 use crate::ids::{JobId, Version};
 use crate::operation::Operation;
-use crate::ports::{MutationError, ReadJobs, SliceQueue};
+use crate::ports::{Force, MutationError, ReadJobs, SliceQueue};
+use crate::retention::{ArchiveKind, Due};
 
 /// How often a cancelled execution is looked at before its cancellation counts as not seen yet.
 const LOOKS: u32 = 3;
@@ -28,8 +28,7 @@ const SENDINGS: u32 = 2;
 /// A row that is due.
 pub(super) struct Candidacy {
     pub(super) row: ExecutionRow,
-    pub(super) rule: String,
-    pub(super) since: Timestamp,
+    pub(super) due: Due,
 }
 
 /// How a page ended.
@@ -50,8 +49,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         planned: u64,
         (facts, due, since): (&JobFacts, Vec<Candidacy>, Instant),
     ) -> Result<PageEnd, Stop> {
-        let left = planned.saturating_sub(cursor.moved + cursor.stayed_attempts());
-        let costly = self.needs().any();
+        let left = planned.saturating_sub(cursor.moved.total() + cursor.stayed_attempts());
+        let asked_by_policies = self.needs();
+        let needs_of = |due: &Due| {
+            let description = asked_by_policies.description || due.archive == ArchiveKind::Full;
+            Needs { description, ..asked_by_policies }
+        };
         let enough = (since + BELIEVED / 2).min(Instant::now() + session.left() / 2);
         let met_before = cursor.met.len();
         let mut records = Vec::new();
@@ -60,23 +63,25 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if records.len() as u64 >= left {
                 break;
             }
+            let needs = needs_of(&candidate.due);
             // Reading facts takes its time, and acting on what they allow needs some too.
             let begun = !records.is_empty() || cursor.met.len() > met_before;
-            if costly && begun && Instant::now() >= enough {
+            if needs.any() && begun && Instant::now() >= enough {
                 end = PageEnd::TooOld;
                 break;
             }
-            let asked = match self.asked(session, &facts.job.job_id, &candidate.row).await? {
+            let asked = match self.asked(session, &facts.job.job_id, &candidate.row, needs).await? {
                 Ok(asked) => asked,
                 Err(problem) => {
                     warn!(event = "unreadable", problem, job_id = %facts.job.job_id, row = ?candidate.row);
-                    cursor.meet(&candidate.row, Outcome::FactUnreadable);
+                    cursor.meet(&candidate.row, &candidate.due.rule, Outcome::FactUnreadable);
                     continue;
                 }
             };
-            match self.decide(&session.sweep, facts, &candidate.row, &asked) {
+            match self.decide(&session.sweep, facts, (&candidate.row, candidate.due.force), &asked) {
                 Decision::Allow(policies) => {
-                    records.push(candidate.record(&session.sweep, facts, policies, self.access));
+                    let described = asked.description;
+                    records.push(candidate.record(&session.sweep, (facts, described), policies, self.access));
                 }
                 Decision::Deny(refusal) => {
                     let policies = refusal.reason_key();
@@ -88,7 +93,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                         job_id = %facts.job.job_id,
                         row = ?candidate.row
                     );
-                    cursor.meet(&candidate.row, Outcome::Refused);
+                    cursor.meet(&candidate.row, &candidate.due.rule, Outcome::Refused);
                 }
             }
         }
@@ -138,11 +143,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             match self.act_on(session, record, &delete).await {
                 Ok(outcome) if outcome.moved() => {
-                    session.sweep.count(outcome, 1);
-                    cursor.moved += 1;
-                    cursor.acted += 1;
+                    let share = Share::of(record);
+                    session.sweep.count(&share, outcome, 1);
+                    cursor.moved(share);
                 }
-                Ok(outcome) => cursor.meet(record.row(), outcome),
+                Ok(outcome) => cursor.meet(record.row(), &Share::of(record).rule, outcome),
                 Err(stop) => {
                     ended = Err(stop);
                     break;
@@ -199,7 +204,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         Ok(Outcome::NotConfirmed)
     }
 
-    /// Reads the version to pin a cancel to, if the execution is still the one that was judged.
+    /// Reads the version to pin a cancel to, if the execution is still the one that was judged: what
+    /// was described then has the version that it had.
     async fn pin(
         &self,
         session: &mut Session<'_>,
@@ -208,7 +214,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let current = || self.iot.describe_execution(job_of(record), record.thing_name(), None);
         Ok(match session.read(IotOperation::DescribeJobExecution, current).await? {
             Ok(seen) if seen.row.identity() != record.identity() => Err(Outcome::Replaced),
-            Ok(seen) if seen.row.status != Status::Queued => Err(Outcome::NoLongerEligible),
+            Ok(seen) if seen.row.status != record.row().status => Err(Outcome::NoLongerEligible),
+            Ok(seen) if record.version().is_some_and(|judged| judged != seen.version_number) => {
+                Err(Outcome::NoLongerEligible)
+            }
             Ok(seen) => Ok(seen.version_number),
             Err(Lack::NotFound) => Err(Outcome::AlreadyGone),
             Err(Lack::InvalidToken | Lack::Unreadable(_)) => Err(Outcome::Unreadable),
@@ -261,9 +270,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let sweep = &mut session.sweep;
             match settled.filter(|outcome| outcome.moved()) {
                 Some(outcome) => {
-                    sweep.count(outcome, 1);
-                    cursor.moved += 1;
-                    cursor.acted += 1;
+                    let share = Share::of(record);
+                    sweep.count(&share, outcome, 1);
+                    cursor.moved(share);
                 }
                 // Still in its place: it will be met with again.
                 None => sweep.attempts -= 1.min(sweep.attempts),
@@ -310,23 +319,29 @@ impl Candidacy {
     fn record(
         self,
         sweep: &Sweep,
-        facts: &JobFacts,
+        (facts, described): (&JobFacts, Option<Execution>),
         policies: Vec<DecidingPolicy>,
         access: &AccessPolicy,
     ) -> Record {
+        // What the policies asked for is kept, too: it is there.
+        let content = match described {
+            Some(execution) => Content::Full { execution },
+            None => Content::Summary { execution: self.row },
+        };
         Record {
             format: Record::FORMAT,
             action: sweep.operation.action().as_str().to_owned(),
+            force: self.due.force == Force::EvenInProgress,
             principal: Principal::Sweeper(sweep.operation).to_string(),
             origin: sweep.sweep_id.to_string(),
             decided_at: sweep.now,
-            rule: Some(self.rule),
-            due_since: Some(self.since),
+            rule: Some(self.due.rule),
+            due_since: Some(self.due.since),
             policies,
             policy_source: access.source().to_owned(),
             policy_digest: access.digest().to_owned(),
             job: facts.clone(),
-            content: Content::Summary { execution: self.row },
+            content,
         }
     }
 }

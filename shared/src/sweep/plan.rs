@@ -9,7 +9,7 @@ use super::pace::CallRate;
 use super::state::Sweep;
 use crate::access::Needs;
 use crate::digest;
-use crate::retention::{Breaker, Hundredths};
+use crate::retention::{Breaker, Hundredths, Retention};
 
 /// What a sweep is about to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ impl Plan {
     /// The plan of a finished scan.
     pub(super) fn of(
         sweep: &Sweep,
-        breaker: &Breaker,
+        rules: &Retention,
         last: Option<&LastSweep>,
         (needs, rate): (Needs, CallRate),
     ) -> Self {
@@ -121,8 +121,11 @@ impl Plan {
             sweep.policy_digest.as_deref().unwrap_or_default(),
             &sweep.candidates_digest,
         ]);
-        let breaker = Checked::of(breaker, due, sweep.rows_seen(), last.map(|last| last.due));
-        let estimate = Estimate::of(sweep.work, due, sweep.operation, needs, rate);
+        let breaker = Checked::of(rules.breaker(), due, sweep.rows_seen(), last.map(|last| last.due));
+        let shares = sweep.tally.due_shares();
+        let in_full = shares.iter().filter(|(share, _)| rules.archives_in_full(&share.rule, share.status));
+        let full = in_full.map(|(_, count)| count).sum();
+        let estimate = Estimate::of(sweep.work, (due, full), sweep.operation, needs, rate);
         Self { due, digest, breaker, estimate: Some(estimate) }
     }
 

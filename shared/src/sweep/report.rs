@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::act::Outcome;
+use super::act::{Outcome, OutcomeKind};
 use super::ages::{Ages, ForecastDay};
+use super::counts::Counts;
 use super::estimate::Estimate;
 use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Checked;
 use super::state::{ArchiveTotals, JobCounts, Sweep, SweepStatus};
-use super::tally::TallyRow;
+use super::tally::Verdicts;
 use crate::archive;
 use crate::operation::Operation;
 
@@ -60,9 +61,9 @@ pub struct Report {
     /// How many are due.
     pub due: u64,
     /// What is due, by rule and status.
-    pub plan: Vec<TallyRow>,
+    pub plan: Verdicts,
     /// What is kept, by rule, status and reason.
-    pub kept: Vec<TallyRow>,
+    pub kept: Verdicts,
     /// What could not be judged, by reason.
     pub unreadable: BTreeMap<String, u64>,
     /// What was judged (the plan and what is kept), by status and by age as the rules count it.
@@ -77,6 +78,9 @@ pub struct Report {
     pub attempts: u64,
     /// What came of them.
     pub outcomes: BTreeMap<Outcome, u64>,
+    /// What came of them, by rule and by the status that they were judged with.
+    #[serde(default)]
+    pub results: Counts<OutcomeKind>,
     /// Calls made, by operation. Calls of a slice that died are missing.
     pub calls: BTreeMap<IotOperation, u64>,
     /// Calls throttled, by operation.
@@ -108,7 +112,7 @@ pub struct ArchiveReport {
 impl Report {
     /// The report of a sweep as it stands.
     pub(super) fn of(sweep: &Sweep) -> Self {
-        let (plan, kept) = sweep.tally.rows();
+        let (plan, kept) = sweep.tally.verdicts();
         Self {
             sweep_id: sweep.sweep_id.clone(),
             operation: sweep.operation,
@@ -137,7 +141,8 @@ impl Report {
             ages: sweep.tally.ages().clone(),
             forecast: sweep.tally.forecast().days(sweep.now),
             attempts: sweep.attempts,
-            outcomes: sweep.outcomes.clone(),
+            outcomes: sweep.outcomes(),
+            results: sweep.results.clone(),
             calls: sweep.calls.clone(),
             throttled: sweep.throttled.clone(),
             plan_digest: sweep.plan.as_ref().map(|plan| plan.digest.clone()),

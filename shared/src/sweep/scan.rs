@@ -7,13 +7,14 @@ use tracing::warn;
 
 use super::act::Act;
 use super::cursor::{Candidate, MOST_RESTARTS, Phase, ScanCursor, Seen};
+use super::explain;
 use super::pace::IotOperation;
 use super::session::{Lack, Session, Stop};
 use super::slice::Worker;
 use super::state::{JobCounts, Sweep};
 use super::store;
 use super::tally::{Line, Tally};
-use crate::access::{AskedFacts, Decision, ExecutionFacts, Needs, Principal, Terms};
+use crate::access::{AskedFacts, Decision, ExecutionFacts, Needs, Principal};
 use crate::digest;
 use crate::execution::{ExecutionRow, JobFacts, JobSummary, Status};
 use crate::ids::JobId;
@@ -122,7 +123,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let mut facts = None;
         let costly = self.needs().any();
         loop {
-            let page = match self.list_executions(session, &job.job_id, cursor.token.as_deref()).await? {
+            let listed = KnownJob::listed(job);
+            let page = match self.list_executions(session, &listed, cursor.token.as_deref()).await? {
                 Listed::Page(page) => page,
                 Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                     cursor.restarts += 1;
@@ -142,7 +144,6 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 }
             };
             // Before anything of the page is counted: the slice may end here.
-            let listed = KnownJob::listed(job);
             let mut rows = page.items.iter().flatten();
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
                 facts = Some(self.job_facts(session, &job.job_id).await?);
@@ -176,31 +177,39 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             session.save_now_and_then().await?;
         }
         let tally = std::mem::take(&mut cursor.job);
-        let due = tally.total_due();
+        let due = tally.due_shares();
         let sweep = &mut session.sweep;
         sweep.jobs.scanned += 1;
         sweep.tally.merge(tally);
-        if due > 0 {
+        let total = due.total();
+        if total > 0 {
             sweep.candidates_digest =
-                digest::of([sweep.candidates_digest.as_str(), job.job_id.as_str(), &due.to_string()]);
+                digest::of([sweep.candidates_digest.as_str(), job.job_id.as_str(), &total.to_string()]);
             sweep.work.add(cursor.pages);
             cursor.candidates.push(Candidate { job_id: job.job_id.clone(), due });
         }
         Ok(())
     }
 
-    /// Lists a page of a job's executions. Cancelling looks at what waits only; deleting looks at
-    /// everything, so that the report accounts for everything.
+    /// Which of a job's executions a sweep looks at. Cancelling looks at what waits only, unless a rule
+    /// cancels what runs, too; deleting looks at everything, so that the report accounts for
+    /// everything.
+    pub(super) fn looks_at(&self, job: &KnownJob<'_>) -> Option<Status> {
+        match A::OPERATION {
+            Operation::DeleteExpired => None,
+            Operation::CancelStale => (!self.rules.cancels_running(job)).then_some(Status::Queued),
+        }
+    }
+
+    /// Lists a page of those of a job's executions that the sweep looks at.
     pub(super) async fn list_executions(
         &self,
         session: &mut Session<'_>,
-        job: &JobId,
+        known: &KnownJob<'_>,
         token: Option<&str>,
     ) -> Result<Listed, Stop> {
-        let status = match A::OPERATION {
-            Operation::DeleteExpired => None,
-            Operation::CancelStale => Some(Status::Queued),
-        };
+        let job = known.job_id;
+        let status = self.looks_at(known);
         let read = || self.iot.list_executions(job, status, token);
         let lack = match session.read(IotOperation::ListJobExecutionsForJob, read).await? {
             Ok(page) => return Ok(Listed::Page(page)),
@@ -250,8 +259,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 return Ok(());
             }
         };
-        match self.asked(session, &job.job_id, row).await? {
-            Ok(asked) => match self.decide(&session.sweep, facts, row, &asked) {
+        match self.asked(session, &job.job_id, row, self.needs()).await? {
+            Ok(asked) => match self.decide(&session.sweep, facts, (row, due.force), &asked) {
                 Decision::Allow(_) => tally.due(Line::of(&due.rule, row, now)),
                 Decision::Deny(refusal) => tally.refused(Line::of(&due.rule, row, now), &refusal),
             },
@@ -277,15 +286,15 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
     }
 
-    /// Reads the facts that a listing does not tell, where the policies ask for them. `Err`
-    /// inside: they cannot be known, and what cannot be known is not acted on.
+    /// Reads the facts that a listing does not tell and that are needed. `Err` inside: they cannot be
+    /// known, and what cannot be known is not acted on.
     pub(super) async fn asked(
         &self,
         session: &mut Session<'_>,
         job: &JobId,
         row: &ExecutionRow,
+        needs: Needs,
     ) -> Result<Result<AskedFacts, String>, Stop> {
-        let needs = self.needs();
         let thing = &row.thing_name;
         // A listing tells it, and leaves out zero.
         let retry_attempt = Some(row.retry_attempt.unwrap_or(0));
@@ -293,7 +302,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         if needs.description {
             let read = || self.iot.describe_execution(job, thing, Some(row.execution_number));
             match session.read(IotOperation::DescribeJobExecution, read).await? {
-                Ok(seen) if seen.row.identity() == row.identity() && seen.row.status == row.status => {
+                Ok(mut seen) if is_unchanged(&seen.row, row) => {
+                    // Only a listing tells it.
+                    seen.row.retry_attempt = row.retry_attempt;
                     asked.description = Some(seen);
                 }
                 Ok(_) => return Ok(Err("execution: changed since it was listed".to_owned())),
@@ -323,27 +334,27 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         Needs { retry_attempt: false, ..needs }
     }
 
-    /// What the access policy says of an execution that a rule has due, given that its record
-    /// will be in the archive first.
+    /// What the access policy says of an execution that a rule has due.
     pub(super) fn decide(
         &self,
         sweep: &Sweep,
         job: &JobFacts,
-        row: &ExecutionRow,
+        (row, force): (&ExecutionRow, Force),
         asked: &AskedFacts,
     ) -> Decision {
         let principal = Principal::Sweeper(A::OPERATION);
-        let terms = Terms {
-            force: Force::Never,
-            pinned: A::OPERATION == Operation::CancelStale,
-            dry_run: sweep.dry_run,
-            archived: true,
-            past_retention: true,
-            now: sweep.now,
-        };
+        let terms = explain::terms(A::OPERATION, force, sweep.dry_run, sweep.now);
         let facts = ExecutionFacts { job_id: &job.job.job_id, row, job, asked };
         self.access.decide(&principal, A::OPERATION.action(), &facts, &terms)
     }
+}
+
+/// Whether a description shows an execution as it was listed: the same one, of which nothing has
+/// been heard since.
+fn is_unchanged(described: &ExecutionRow, listed: &ExecutionRow) -> bool {
+    described.identity() == listed.identity()
+        && described.status == listed.status
+        && described.last_updated_at == listed.last_updated_at
 }
 
 /// What listing a job's executions gave.

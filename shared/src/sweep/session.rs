@@ -197,7 +197,7 @@ impl<'a> Session<'a> {
                 info!(
                     event = "sweep_finished", %sweep_id, dry_run = self.sweep.dry_run,
                     rows_seen = self.sweep.rows_seen(), due = self.sweep.tally.total_due(),
-                    outcomes = ?self.sweep.outcomes,
+                    outcomes = ?self.sweep.outcomes(),
                 );
             }
         }

@@ -195,7 +195,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     async fn check(&self, session: &mut Session<'_>) -> Result<(), Stop> {
         let last = self.last_sweep().await?;
         let sweep = &mut session.sweep;
-        let plan = Plan::of(sweep, self.rules.breaker(), last.as_ref(), (self.needs(), self.rate));
+        let plan = Plan::of(sweep, self.rules, last.as_ref(), (self.needs(), self.rate));
         let stopped = plan.is_stopped();
         sweep.plan = Some(plan.clone());
         if stopped {

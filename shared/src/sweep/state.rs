@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::act::Outcome;
+use super::act::{Outcome, OutcomeKind, Share};
+use super::counts::Counts;
 use super::cursor::Phase;
 use super::estimate::Work;
 use super::id::SweepId;
@@ -158,7 +159,7 @@ pub struct Sweep {
     /// How many executions have been, or may have been, acted on.
     pub attempts: u64,
     /// What came of them.
-    pub outcomes: BTreeMap<Outcome, u64>,
+    pub results: Counts<OutcomeKind>,
     pub(super) pending: Option<Pending>,
     /// Calls made, by operation.
     pub calls: BTreeMap<IotOperation, u64>,
@@ -197,7 +198,7 @@ pub struct SweepView<'a> {
     rows_seen: u64,
     due: u64,
     attempts: u64,
-    outcomes: &'a BTreeMap<Outcome, u64>,
+    outcomes: BTreeMap<Outcome, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan_digest: Option<&'a str>,
 }
@@ -234,7 +235,7 @@ impl Sweep {
             work: Work::default(),
             plan: None,
             attempts: 0,
-            outcomes: BTreeMap::new(),
+            results: Counts::default(),
             pending: None,
             calls: BTreeMap::new(),
             throttled: BTreeMap::new(),
@@ -250,10 +251,17 @@ impl Sweep {
         self.tally.total()
     }
 
-    pub(super) fn count(&mut self, outcome: Outcome, times: u64) {
-        if times > 0 {
-            *self.outcomes.entry(outcome).or_default() += times;
+    pub(super) fn count(&mut self, share: &Share, outcome: Outcome, times: u64) {
+        self.results.add(OutcomeKind { share: share.clone(), outcome }, times);
+    }
+
+    /// What came of them, whatever their rule and status.
+    pub fn outcomes(&self) -> BTreeMap<Outcome, u64> {
+        let mut outcomes = BTreeMap::new();
+        for (kind, count) in self.results.iter() {
+            *outcomes.entry(kind.outcome).or_default() += count;
         }
+        outcomes
     }
 
     /// The sweep whose scan found what this one acts on: itself, or the one that was released.
@@ -279,7 +287,7 @@ impl Sweep {
             rows_seen: self.rows_seen(),
             due: self.tally.total_due(),
             attempts: self.attempts,
-            outcomes: &self.outcomes,
+            outcomes: self.outcomes(),
             plan_digest: self.plan.as_ref().map(|plan| plan.digest.as_str()),
         }
     }

@@ -3,32 +3,33 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use super::act::Share;
 use super::ages::{Age, Ages, Forecast};
+use super::counts::Counts;
 use crate::access::Refusal;
 use crate::execution::{ExecutionRow, Status};
 use crate::retention::KeepReason;
 
-/// How many executions had the same rule, status and verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Executions of one status under one rule, with one verdict.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TallyRow {
-    /// The rule that matched.
-    pub rule: String,
-    /// The executions' status.
-    pub status: Status,
+pub struct VerdictKind {
+    /// The rule that matched, and the executions' status.
+    #[serde(flatten)]
+    pub share: Share,
     /// `due`, or why they are kept. `refused` names the policies that refuse what a rule has due.
     pub verdict: String,
-    /// How many.
-    pub count: u64,
 }
+
+/// How many executions had the same rule, status and verdict.
+pub type Verdicts = Counts<VerdictKind>;
 
 /// Verdicts, counted. Its size depends on rules and policies, not on the fleet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    #[serde(with = "as_rows")]
-    verdicts: BTreeMap<Key, u64>,
+    verdicts: Verdicts,
     unreadable: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     ages: Ages,
@@ -54,8 +55,6 @@ impl<'a> Line<'a> {
     }
 }
 
-type Key = (String, Status, String);
-
 const DUE: &str = "due";
 
 impl Tally {
@@ -80,7 +79,8 @@ impl Tally {
     }
 
     fn count(&mut self, Line { rule, status, age }: Line<'_>, verdict: &str) {
-        *self.verdicts.entry((rule.to_owned(), status, verdict.to_owned())).or_default() += 1;
+        let share = Share { rule: rule.to_owned(), status };
+        self.verdicts.add(VerdictKind { share, verdict: verdict.to_owned() }, 1);
         *self.ages.entry(status).or_default().entry(age).or_default() += 1;
     }
 
@@ -91,9 +91,7 @@ impl Tally {
 
     /// Takes another tally in.
     pub fn merge(&mut self, other: Self) {
-        for (key, count) in other.verdicts {
-            *self.verdicts.entry(key).or_default() += count;
-        }
+        self.verdicts.merge(other.verdicts);
         for (problem, count) in other.unreadable {
             *self.unreadable.entry(problem).or_default() += count;
         }
@@ -115,14 +113,23 @@ impl Tally {
         &self.forecast
     }
 
+    /// What is due.
+    pub fn due_shares(&self) -> Counts<Share> {
+        let mut shares = Counts::default();
+        for (kind, count) in self.verdicts.iter().filter(|(kind, _)| kind.verdict == DUE) {
+            shares.add(kind.share.clone(), count);
+        }
+        shares
+    }
+
     /// How many are due.
     pub fn total_due(&self) -> u64 {
-        self.verdicts.iter().filter(|((_, _, verdict), _)| verdict == DUE).map(|(_, count)| count).sum()
+        self.verdicts.iter().filter(|(kind, _)| kind.verdict == DUE).map(|(_, count)| count).sum()
     }
 
     /// How many were seen.
     pub fn total(&self) -> u64 {
-        self.verdicts.values().chain(self.unreadable.values()).sum()
+        self.verdicts.total() + self.unreadable.values().sum::<u64>()
     }
 
     /// What could not be judged, by reason.
@@ -131,36 +138,13 @@ impl Tally {
     }
 
     /// The counts, due ones and kept ones apart.
-    pub fn rows(&self) -> (Vec<TallyRow>, Vec<TallyRow>) {
-        as_rows::rows(&self.verdicts).partition(|row| row.verdict == DUE)
-    }
-}
-
-/// A map with a compound key, as rows: JSON has only texts for keys.
-mod as_rows {
-    use super::{BTreeMap, Deserialize, Deserializer, Key, Serializer, TallyRow};
-
-    pub(super) fn rows(verdicts: &BTreeMap<Key, u64>) -> impl Iterator<Item = TallyRow> {
-        verdicts.iter().map(|((rule, status, verdict), count)| TallyRow {
-            rule: rule.clone(),
-            status: *status,
-            verdict: verdict.clone(),
-            count: *count,
-        })
-    }
-
-    pub(super) fn serialize<S: Serializer>(
-        verdicts: &BTreeMap<Key, u64>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(rows(verdicts))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<Key, u64>, D::Error> {
-        let rows = Vec::<TallyRow>::deserialize(deserializer)?;
-        Ok(rows.into_iter().map(|row| ((row.rule, row.status, row.verdict), row.count)).collect())
+    pub fn verdicts(&self) -> (Verdicts, Verdicts) {
+        let (mut due, mut kept) = (Verdicts::default(), Verdicts::default());
+        for (kind, count) in self.verdicts.iter() {
+            let side = if kind.verdict == DUE { &mut due } else { &mut kept };
+            side.add(kind.clone(), count);
+        }
+        (due, kept)
     }
 }
 

@@ -1,0 +1,238 @@
+//! What a rule's terms say besides durations: how much is archived, and force for what runs.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shared::access::AccessPolicy;
+use shared::archive::Content;
+use shared::execution::Status;
+use shared::operation::Operation;
+use tests::{Device, JobSetup};
+
+use crate::stage::{Stage, days_ago};
+use crate::sweep_stage::{Sweeps, count, outcomes, rule};
+
+const STUCK: &str = include_str!("../../policies/examples/stuck-devices.cedar");
+
+/// A rule that deletes nothing and cancels, by force, what has run for a week without a word.
+fn stuck_rule() -> String {
+    rule("stuck", "job_ids = [\"config-*\"]", "never")
+        + "cancel_after = { QUEUED = \"30d\", IN_PROGRESS = { after = \"7d\", force = true } }\n"
+}
+
+/// A job with one execution that is stuck, one that runs, one that waits too long and one that has
+/// ended; and another job, whose rule says nothing of force, with one that is stuck.
+fn stuck(jobs: JobSetup) -> Stage {
+    let stage = Stage::new();
+    stage.iot.job("config-1", days_ago(40), jobs.clone());
+    stage.iot.job("fw", days_ago(90), jobs);
+    let execution = |job, thing, status, queued, updated| {
+        stage.iot.execution(job, thing, status, days_ago(queued), days_ago(updated));
+    };
+    execution("config-1", "stuck", Status::InProgress, 39, 7);
+    execution("config-1", "running", Status::InProgress, 39, 6);
+    execution("config-1", "stale", Status::Queued, 30, 30);
+    execution("config-1", "waiting", Status::Queued, 29, 29);
+    execution("config-1", "done", Status::Succeeded, 39, 38);
+    execution("fw", "stuck", Status::InProgress, 89, 88);
+    stage
+}
+
+/// The deployment whose rules and policies agree on force.
+fn forcing(stage: &Stage) -> Sweeps<'_> {
+    let text = format!("{}\n{STUCK}", include_str!("../../policies/access.cedar"));
+    let access = AccessPolicy::parse("access.cedar", &text).unwrap();
+    Sweeps { access, ..Sweeps::with_rule(stage, &stuck_rule()) }
+}
+
+async fn swept(sweeps: &Sweeps<'_>, operation: Operation) -> Value {
+    let id = sweeps.started(operation, "a").await;
+    sweeps.deliver_all().await;
+    sweeps.report(&id).await
+}
+
+fn statuses(stage: &Stage, job: &str) -> Vec<(String, Status)> {
+    let executions = stage.iot.executions().into_iter().filter(|execution| execution.job.as_str() == job);
+    executions.map(|execution| (execution.row.thing_name.to_string(), execution.row.status)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_is_cancelled_where_the_rule_says_force_and_the_policies_agree() {
+    let stage = stuck(JobSetup::default());
+    stage.iot.change("config-1", "stuck", |execution| {
+        execution.details.insert("step".to_owned(), "downloading".to_owned());
+    });
+    let before = stage.iot.executions();
+    let report = swept(&forcing(&stage), Operation::CancelStale).await;
+    assert_eq!((count(&report, "canceled"), outcomes(&report)), (2, 2), "{report}");
+    let after = stage.iot.executions();
+    let changed: Vec<_> = before.iter().zip(&after).filter(|(before, after)| before != after).collect();
+    let told: Vec<_> = changed
+        .iter()
+        .map(|(_, after)| (after.row.thing_name.as_str(), after.row.status, after.force_canceled))
+        .collect();
+    assert_eq!(told, [("stuck", Status::Canceled, true), ("stale", Status::Canceled, false)]);
+    assert!(changed.iter().all(|(_, after)| after.job.as_str() == "config-1"));
+    // What is taken from its device is archived whole, whatever the rule says of the rest.
+    for record in stage.bucket.archive().await {
+        let runs = record.row().status == Status::InProgress;
+        assert_eq!(record.force, runs);
+        match record.content {
+            Content::Full { execution } => {
+                assert!(runs);
+                assert_eq!(execution.status_details["step"], "downloading");
+            }
+            Content::Summary { .. } => assert!(!runs),
+        }
+    }
+    let results = [
+        json!({"rule": "stuck", "status": "QUEUED", "outcome": "canceled", "count": 1}),
+        json!({"rule": "stuck", "status": "IN_PROGRESS", "outcome": "canceled", "count": 1}),
+    ];
+    assert_eq!(report["results"], json!(results), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_stays_where_the_rule_or_the_policies_do_not_agree() {
+    // The rule says force and the policies as shipped do not.
+    let stage = stuck(JobSetup::default());
+    let report = swept(&Sweeps::with_rule(&stage, &stuck_rule()), Operation::CancelStale).await;
+    assert_eq!((count(&report, "canceled"), outcomes(&report)), (1, 1), "{report}");
+    let refused =
+        json!({"rule": "stuck", "status": "IN_PROGRESS", "verdict": "refused: noPermit", "count": 1});
+    assert!(report["kept"].as_array().unwrap().contains(&refused), "{report}");
+    // The policies would, and the rules say nothing of force.
+    let stage = stuck(JobSetup::default());
+    let sweeps = forcing(&stage);
+    let sweeps = Sweeps { rules: Sweeps::new(&stage).rules, ..sweeps };
+    let report = swept(&sweeps, Operation::CancelStale).await;
+    assert_eq!(outcomes(&report), 0, "{report}");
+    // What runs is not even listed then.
+    assert_eq!(report["rowsSeen"], 0, "{report}");
+    // A job that would queue another execution is left alone.
+    let stage = stuck(JobSetup { continuous: true, ..JobSetup::default() });
+    let report = swept(&forcing(&stage), Operation::CancelStale).await;
+    assert_eq!((count(&report, "canceled"), outcomes(&report)), (1, 1), "{report}");
+    assert!(report["kept"].to_string().contains("refused: forced-needs-a-snapshot-job"), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_speaks_up_keeps_what_it_runs() {
+    // The first description is for the record, the second pins the cancel. A new version says that the
+    // device has spoken even where the time of it is too coarse to.
+    let report = |device: &Device| device.report();
+    let update = |device: &Device| device.update(Status::InProgress);
+    for (nth, change) in [(1, update as fn(&Device)), (2, update), (2, report)] {
+        let stage = stuck(JobSetup::default());
+        let device = stage.iot.device("config-1", "stuck");
+        stage.script.before("DescribeJobExecution", nth, move || change(&device));
+        let report = swept(&forcing(&stage), Operation::CancelStale).await;
+        let ended: Vec<_> = statuses(&stage, "config-1");
+        assert!(ended.contains(&("stuck".to_owned(), Status::InProgress)), "{nth} {report}");
+        assert_eq!((count(&report, "canceled"), outcomes(&report)), (1, 2), "{nth} {report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_may_archive_in_full_at_a_call_for_each() {
+    let stage = Stage::new();
+    stage.iot.job("big", days_ago(200), JobSetup::default());
+    stage.iot.job("other", days_ago(200), JobSetup::default());
+    let finished = |job: &str, thing: &str| {
+        stage.iot.execution(job, thing, Status::Failed, days_ago(99), days_ago(98));
+        stage.iot.change(job, thing, |execution| {
+            execution.row.retry_attempt = Some(3);
+            execution.details.insert("error".to_owned(), "disk full".to_owned());
+        });
+    };
+    (0..1000).for_each(|nth| finished("big", &format!("t{nth}")));
+    finished("other", "t0");
+    let full = rule("full", "job_ids = [\"big\"]", "30d").replace("summary", "full");
+    let sweeps = Sweeps::with_rules(&stage, |shipped| {
+        let shipped = shipped.replace("max_percent = 90", "max_percent = 100");
+        shipped.replacen("[[rule]]", &format!("{full}[[rule]]"), 1)
+    });
+    let report = swept(&Sweeps { rate: "1000", ..sweeps }, Operation::DeleteExpired).await;
+    assert_eq!((count(&report, "deleted"), outcomes(&report)), (1001, 1001), "{report}");
+    let archive = stage.bucket.archive().await;
+    assert_eq!(archive.len(), 1001);
+    for record in archive {
+        match (record.rule.as_deref(), &record.content) {
+            (Some("full"), Content::Full { execution }) => {
+                assert_eq!(execution.status_details["error"], "disk full");
+                // A description leaves it out; the listing had it.
+                assert_eq!(execution.row.retry_attempt, Some(3));
+            }
+            (Some("default"), Content::Summary { execution }) => assert_eq!(execution.retry_attempt, Some(3)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let calls = &report["calls"];
+    assert_eq!((&calls["DescribeJobExecution"], &calls["DeleteJobExecution"]), (&1000.into(), &1001.into()));
+    // Two calls for each of the thousand and three for each of their pages; the other job's seven; and
+    // the listing of the jobs.
+    let all: u64 = calls.as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(all, 2 * 1000 + 3 * 4 + 7 + 1, "{calls}");
+    let estimated = &report["estimate"]["calls"];
+    assert_eq!(estimated["DescribeJobExecution"], 1000, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_described_is_not_deleted_by_a_rule_that_archives_in_full() {
+    let stage = Stage::new();
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    let finish = |thing: &str, updated: Timestamp| {
+        stage.iot.execution("fw", thing, Status::Succeeded, days_ago(99), updated);
+    };
+    finish("t0", days_ago(98));
+    finish("t1", days_ago(98));
+    let iot = stage.iot.clone();
+    // Somebody else is faster, and the number comes again.
+    stage.script.before("DescribeJobExecution", 1, move || iot.device("fw", "t0").replace(Status::Succeeded));
+    let full = rule("full", "job_ids = [\"fw\"]", "30d").replace("summary", "full");
+    let report = swept(&Sweeps::with_rule(&stage, &full), Operation::DeleteExpired).await;
+    assert_eq!((count(&report, "deleted"), count(&report, "factUnreadable")), (1, 1), "{report}");
+    assert_eq!(stage.bucket.archive().await.len(), 1);
+    let left = [
+        json!({"rule": "full", "status": "SUCCEEDED", "outcome": "deleted", "count": 1}),
+        json!({"rule": "full", "status": "SUCCEEDED", "outcome": "factUnreadable", "count": 1}),
+    ];
+    assert_eq!(report["results"], json!(left), "{report}");
+}
+
+/// Outcomes by rule and status add up to the plan, whatever the rule was when they were met with.
+#[tokio::test(start_paused = true)]
+async fn results_tell_rule_and_status_and_add_up_to_the_plan() {
+    let stage = Stage::new();
+    stage.iot.page_size(2);
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    for nth in 0..3 {
+        stage.iot.execution("fw", &format!("s{nth}"), Status::Succeeded, days_ago(120), days_ago(119));
+        stage.iot.execution("fw", &format!("f{nth}"), Status::Failed, days_ago(120), days_ago(119));
+    }
+    let iot = stage.iot.clone();
+    // After three of six: the rest has another rule by then, which keeps what has failed.
+    stage.script.before("DeleteJobExecution", 3, move || iot.tag("fw", "ring", "canary"));
+    let canary = rule("canary", "job_tags = { ring = \"canary\" }", "100d")
+        .replace("FAILED = \"100d\"", "FAILED = \"never\"");
+    let sweeps = Sweeps { rate: "0.1", ..Sweeps::with_rule(&stage, &canary) };
+    let report = swept(&sweeps, Operation::DeleteExpired).await;
+    let sum = |rows: &Value, matches: &dyn Fn(&Value) -> bool| -> u64 {
+        let rows = rows.as_array().unwrap().iter().filter(|row| matches(row));
+        rows.map(|row| row["count"].as_u64().unwrap()).sum()
+    };
+    assert_eq!((outcomes(&report), sum(&report["results"], &|_| true)), (6, 6), "{report}");
+    for (outcome, expected) in report["outcomes"].as_object().unwrap() {
+        assert_eq!(
+            sum(&report["results"], &|row| row["outcome"] == outcome.as_str()),
+            expected.as_u64().unwrap()
+        );
+    }
+    let of = |rule: &str, status: &str, outcome: &str| {
+        sum(&report["results"], &|row| {
+            row["rule"] == rule && row["status"] == status && row["outcome"] == outcome
+        })
+    };
+    assert!(of("canary", "SUCCEEDED", "deleted") > 0, "{report}");
+    assert!(of("default", "FAILED", "notSeenAgain") > 0, "{report}");
+    assert_eq!(of("canary", "FAILED", "deleted"), 0, "{report}");
+}

@@ -1,0 +1,92 @@
+"""What a retention rule says besides durations: full archives, and force for what is stuck."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import ROOT
+from test_policy_source import POLICIES, RULES, version_of
+from test_sweeps import Sweeps
+
+STUCK = (ROOT / "policies" / "examples" / "stuck-devices.cedar").read_text()
+
+
+@pytest.fixture(scope="module")
+def forcing(world):
+    """A deployment whose rules archive in full and force what is stuck, and whose policies agree."""
+    rules = RULES.replace('archive = "summary"', 'archive = "full"').replace(
+        '{ QUEUED = "60d" }', '{ QUEUED = "60d", IN_PROGRESS = { after = "7d", force = true } }'
+    )
+    assert "force = true" in rules.partition("[default]")[2]
+    policies = f"{POLICIES}\n{STUCK}"
+    versions = {
+        "RetentionRulesVersion": version_of(world, "policies/retention.toml", rules),
+        "AccessPolicyVersion": version_of(world, "policies/access.cedar", policies),
+    }
+    world.stack.deploy({"PolicySource": "bucket", **versions})
+    yield
+    world.stack.deploy({"PolicySource": "compiled", "AccessPolicyVersion": "", "RetentionRulesVersion": ""})
+
+
+@pytest.fixture
+def past(world):
+    """Runs a function some days ago."""
+    world.end_sweeps()
+    world.wipe()
+
+    def then(days: int, make):
+        world.set_time_offset(f"-{days}d")
+        try:
+            return make()
+        finally:
+            world.set_time_offset("+0d")
+
+    return then
+
+
+def report_progress(world, m, step: str) -> None:
+    update = {"jobId": m.job, "thingName": m.thing, "status": "IN_PROGRESS", "statusDetails": {"step": step}}
+    world.devices.update_job_execution(**update)
+
+
+def test_what_is_stuck_is_cancelled_by_force_and_archived_whole(world, operator, forcing, past):
+    def made():
+        stuck = world.execution("IN_PROGRESS", jobId=world.name("config"))
+        working = world.execution("IN_PROGRESS", jobId=world.name("config"))
+        firmware = world.execution("IN_PROGRESS", jobId=world.name("firmware"))
+        report_progress(world, stuck, "downloading")
+        return stuck, working, firmware
+
+    stuck, working, firmware = past(8, made)
+    report_progress(world, working, "half way")
+    report = Sweeps(operator).run("cancel-stale")
+    assert report["results"] == [
+        {"rule": "default", "status": "IN_PROGRESS", "outcome": "canceled", "count": 1},
+    ]
+    # The policy that was added is for configuration jobs.
+    refused = {"rule": "default", "status": "IN_PROGRESS", "verdict": "refused: noPermit", "count": 1}
+    assert refused in report["kept"]
+    found = world.describe(stuck)
+    assert (found["status"], found["forceCanceled"]) == ("CANCELED", True)
+    assert [world.status(m) for m in (working, firmware)] == ["IN_PROGRESS", "IN_PROGRESS"]
+    (record,) = world.archived(report["sweepId"])
+    assert (record["archive"], record["force"], record["job"]["jobId"]) == ("full", True, stuck.job)
+    assert record["execution"]["statusDetails"] == {"step": "downloading"}
+    assert record["execution"]["status"] == "IN_PROGRESS"
+
+
+def test_a_full_archive_keeps_what_the_device_said(world, operator, forcing, past):
+    def made():
+        m = world.execution("IN_PROGRESS")
+        details = {"error": "disk full"}
+        world.devices.update_job_execution(jobId=m.job, thingName=m.thing, status="FAILED", statusDetails=details)
+        return m
+
+    m = past(100, made)
+    before = world.describe(m)
+    report = Sweeps(operator).run("delete-expired")
+    assert report["outcomes"] == {"deleted": 1}
+    assert world.describe(m) is None
+    (record,) = world.archived(report["sweepId"])
+    assert (record["archive"], record["force"]) == ("full", False)
+    assert record["execution"]["statusDetails"] == before["statusDetails"]["detailsMap"] == {"error": "disk full"}
+    assert record["execution"]["versionNumber"] == before["versionNumber"]
