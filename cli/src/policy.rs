@@ -1,4 +1,4 @@
-//! `jobwarden policy`: what is wrong with a folder of policies, before anybody relies on it.
+//! `jobwarden policy check` and `test`: what is wrong with a folder of policies, before anybody relies on it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,23 +9,34 @@ use shared::access::cases;
 use shared::retention::Retention;
 use shared::source_text::Problems;
 
+/// The policies of a folder.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    pub(crate) access: AccessPolicy,
+    pub(crate) rules: Retention,
+}
+
 /// Reads the policies of a folder as the functions do.
-pub(crate) fn check(folder: &Path) -> Result<AccessPolicy, String> {
+pub(crate) fn read_all(folder: &Path) -> Result<Policies, String> {
     let access = read(&folder.join("access.cedar"))
         .and_then(|(file, text)| AccessPolicy::parse(&file, &text).map_err(|problems| told(&problems)));
     let rules = read(&folder.join("retention.toml"))
         .and_then(|(file, text)| Retention::parse(&file, &text).map_err(|problems| told(&problems)));
     match (access, rules) {
-        (Ok(access), Ok(rules)) => {
-            println!("access.cedar: {} policies, digest {}", access.ids().count(), access.digest());
-            println!("retention.toml: digest {}", rules.digest());
-            Ok(access)
-        }
+        (Ok(access), Ok(rules)) => Ok(Policies { access, rules }),
         (access, rules) => {
             let complaints: Vec<_> = [access.err(), rules.err()].into_iter().flatten().collect();
             Err(complaints.join("\n"))
         }
     }
+}
+
+/// Reads the policies of a folder, and tells which ones they are.
+pub(crate) fn check(folder: &Path) -> Result<AccessPolicy, String> {
+    let Policies { access, rules } = read_all(folder)?;
+    println!("access.cedar: {} policies, digest {}", access.ids().count(), access.digest());
+    println!("retention.toml: digest {}", rules.digest());
+    Ok(access)
 }
 
 /// Checks a folder and runs its cases.

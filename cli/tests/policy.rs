@@ -34,6 +34,65 @@ fn run(command: &str, folder: &Path) -> (bool, String) {
     (output.status.success(), String::from_utf8(said).unwrap())
 }
 
+/// What is told of an execution at noon on 2026-11-22.
+fn explained(status: &str, execution: &str) -> (bool, String) {
+    let mut jobwarden = Command::new(env!("CARGO_BIN_EXE_jobwarden"));
+    let question = ["--status", status, "--execution", execution, "--now", "2026-11-22T12:00:00Z"];
+    let output = jobwarden.args(["policy", "explain"]).args(question).arg(policies()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn an_execution_is_explained_by_the_rule_that_decides_for_it() {
+    let check = |status, execution, delete_expired: &str, cancel_stale: &str| {
+        let expected = format!("delete-expired: {delete_expired}\ncancel-stale: {cancel_stale}\n");
+        assert_eq!(explained(status, execution), (true, expected), "{status} {execution}");
+    };
+    let ended = "kept by rule `default`: ended";
+    check(
+        "SUCCEEDED",
+        r#"{"lastUpdatedAge": "31d", "queuedAge": "40d"}"#,
+        "due since 2026-11-21T12:00:00Z by rule `default`; permitted by policy `sweeper-deletes-expired`",
+        ended,
+    );
+    let young = r#"{"lastUpdatedAge": "89d", "queuedAge": "99d"}"#;
+    check("FAILED", young, "kept by rule `default`: notYet, due at 2026-11-23T12:00:00Z", ended);
+    let retried = r#"{"lastUpdatedAge": "91d", "queuedAge": "99d", "retryAttempt": 1, "jobRetryLimits": {"failed": 2}}"#;
+    check("FAILED", retried, "kept by rule `default`: retriesLeft", ended);
+    check(
+        "TIMED_OUT",
+        r#"{"lastUpdatedAge": "91d", "queuedAge": "99d", "jobTags": {"jobwarden:hold": "audit"}}"#,
+        "due since 2026-11-21T12:00:00Z by rule `default`; refused by policy `held-jobs-are-untouchable`: \
+         the job is tagged jobwarden:hold; remove the tag to release it",
+        ended,
+    );
+    check(
+        "QUEUED",
+        r#"{"jobId": "keep-1", "queuedAge": "99d"}"#,
+        "kept by rule `keep`: active",
+        "kept by rule `keep`: never",
+    );
+    check(
+        "QUEUED",
+        r#"{"queuedAge": "61d"}"#,
+        "kept by rule `default`: active",
+        "due since 2026-11-21T12:00:00Z by rule `default`; permitted by policy `sweeper-cancels-stale`",
+    );
+}
+
+#[test]
+fn a_question_that_makes_no_sense_is_told() {
+    let check = |status, execution, problem: &str| {
+        let (fine, said) = explained(status, execution);
+        assert!(!fine && said.contains(problem), "{said}");
+    };
+    check("DONE", "{}", "there are QUEUED, IN_PROGRESS, SUCCEEDED");
+    check("FAILED", "{", "--execution: EOF");
+    check("FAILED", r#"{"job": "fw"}"#, "--execution: unknown field `job`");
+    check("FAILED", r#"{"queuedAge": "soon"}"#, "--execution: `soon` must be an age");
+}
+
 fn append(file: &Path, text: &str) {
     let before = fs::read_to_string(file).unwrap();
     fs::write(file, format!("{before}{text}")).unwrap();

@@ -229,7 +229,7 @@ impl JobStatus {
 
 /// How many retries a job gives each thing, by what went wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct RetryLimits {
     /// After a failure.
     pub failed: u32,

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use super::{AskedFacts, WholeFacts};
-use crate::execution::{Execution, ExecutionRow, Job, JobFacts, Status};
+use crate::execution::{Execution, ExecutionRow, Job, JobFacts, RetryLimits, Status};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use crate::retention::fixed_length;
 
@@ -26,6 +26,7 @@ pub struct HypotheticalExecution {
     job_tags: BTreeMap<String, String>,
     job_namespace_id: Option<String>,
     job_retries: bool,
+    job_retry_limits: RetryLimits,
     job_continuous: bool,
     version_number: Option<i64>,
     status_details: BTreeMap<String, String>,
@@ -72,8 +73,8 @@ impl HypotheticalExecution {
             arn: format!("arn:aws:iot:eu-west-1:{ACCOUNT}:job/{job_id}"),
             job_id,
             namespace_id: namespace_id.map_err(|error| error.to_string())?,
-            retries: self.job_retries,
-            retry_limits: Default::default(),
+            retries: self.job_retries || self.job_retry_limits != RetryLimits::default(),
+            retry_limits: self.job_retry_limits,
             status: None,
             continuous: self.job_continuous,
         };
