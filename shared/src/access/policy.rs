@@ -289,3 +289,21 @@ fn problem<E: Diagnostic>(file: &str, text: &str, error: &E) -> Problem {
     }
     Problem { file: file.to_owned(), line, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_blanked_byte_by_byte_and_nothing_else_is() {
+        let check = |text: &str, code: &str| assert_eq!(without_comments(text), code, "{text}");
+        check("a // b\nc", "a     \nc");
+        check("// \u{fc}\n// d\ne", "     \n    \ne");
+        check("a / b /", "a / b /");
+        check("a \"// b\" // c", "a \"// b\"     ");
+        check("a \"b\n// c\" // d", "a \"b\n// c\"     ");
+        check(r#""a\" // b" // c"#, r#""a\" // b"     "#);
+        check(r#""a\\" // b"#, r#""a\\"     "#);
+        check(r#"\" // b"#, r#"\" // b"#);
+    }
+}

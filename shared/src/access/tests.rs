@@ -326,3 +326,10 @@ fn a_case_that_fails_is_told_with_the_values_that_its_lists_had() {
     let told = "CancelJobExecution of QUEUED, force true, hasExpectedVersion false, archived false";
     assert!(failure.starts_with("cases.toml:2: ") && failure.contains(told), "{failure}");
 }
+
+#[test]
+fn a_set_says_where_it_is_from() {
+    let set = load(PERMIT);
+    assert_eq!(set.source(), "p.cedar");
+    assert_eq!(cancel(&set).1.policy_source, "p.cedar");
+}
