@@ -31,6 +31,8 @@ from stack import Stack, StackError  # noqa: E402
 # Above AWS's default quota of ten, which the emulator does not have: a demo should not wait for it.
 CALLS_PER_SECOND = 60
 OBJECTS_SHOWN = 4
+# Fewer than the story has due: the breaker stops the first real sweep.
+CAUTIOUS_MAX_ACTIONS = 150
 STATUSES = (*fleet_module.ACTIVE, *fleet_module.TERMINAL)
 
 console = Console(highlight=False)
@@ -162,7 +164,7 @@ def guarded(stack: Stack, fleet: fleet_module.Fleet) -> fleet_module.Execution:
     return waiting
 
 
-def run_sweep(stack: Stack, sweeps: Sweeps, what: str, deleting: int = 0, **members) -> dict:
+def run_sweep(stack: Stack, sweeps: Sweeps, what: str, deleting: int = 0, ends: str = "SUCCEEDED", **members) -> dict:
     """Starts a sweep, shows how far it is, gives its report."""
     admin = stack.client("iot")
     started = time.monotonic()
@@ -177,7 +179,7 @@ def run_sweep(stack: Stack, sweeps: Sweeps, what: str, deleting: int = 0, **memb
             done = f", {before - len(fleet_module.observe(admin))} of {deleting} deleted" if deleting else ""
             status.update(f"  {what}: {state['status'].lower()}{done}")
             time.sleep(0.3)
-    check(state["status"] == "SUCCEEDED", f"the sweep ended as {state['status']}: {json.dumps(state)}")
+    check(state["status"] == ends, f"the sweep ended as {state['status']}: {json.dumps(state)}")
     say(f"[green]✓[/green] {what}: sweep {sweep}  [dim]{time.monotonic() - started:.1f} s[/dim]")
     return sweeps.report(sweep)
 
@@ -216,8 +218,24 @@ def archive(stack: Stack, sweep: str) -> tuple[int, list[dict]]:
     return objects, records
 
 
-def rehearsal(stack: Stack, sweeps: Sweeps, due: int, started: dict) -> None:
+def forecast(planned: dict, fleet: fleet_module.Fleet) -> None:
+    """What comes due in the next thirty days, in weeks."""
+    days = [day["due"] for day in planned["forecast"]]
+    expected = len(fleet.comes_due(len(days)))
+    check(sum(days) == expected, f"{sum(days)} are forecast, where the story has {expected} come due")
+    table = Table(title="  what comes due next", title_justify="left", title_style="bold", box=None, padding=(0, 2))
+    table.add_column("from", header_style="dim")
+    table.add_column("executions", header_style="dim", justify="right")
+    table.add_column("")
+    for first in range(0, len(days), 7):
+        week = sum(days[first : first + 7])
+        table.add_row(planned["forecast"][first]["date"], str(week), f"[cyan]{'▪' * week}[/cyan]")
+    console.print(table)
+
+
+def rehearsal(stack: Stack, sweeps: Sweeps, fleet: fleet_module.Fleet, started: dict) -> None:
     """Chapter three: a stack in dry run refuses more, and shows what it would do."""
+    due = len(fleet.deletable())
     chapter(3, "A rehearsal: nothing is deleted until somebody says so")
     say("this stack was deployed with DryRun=true, the default; asking for more is refused:")
     code('sweeps.start("delete-expired", dryRun=False)')
@@ -238,7 +256,36 @@ def rehearsal(stack: Stack, sweeps: Sweeps, due: int, started: dict) -> None:
         f"[bold]{planned['due']}[/bold] of {planned['rowsSeen']} are due; {unseen} more cost no call: "
         f"{young} jobs are too young to hold anything due, and {never} are kept for ever by their rule"
     )
-    say(f"the breaker would stop more than {planned['breaker']['maxActions']}")
+    forecast(planned, fleet)
+    calls = sum(planned["estimate"]["calls"].values())
+    seconds = planned["estimate"]["seconds"]
+    say(f"carrying it out takes at most {calls} calls to AWS IoT, and {seconds} s at {CALLS_PER_SECOND} calls a second")
+
+
+def stopped(stack: Stack, sweeps: Sweeps, started: dict) -> str:
+    """Chapter four: the breaker stops a plan that is too large. Gives the plan's digest."""
+    chapter(4, "A plan that is too large is stopped before anything is done")
+    rules = (ROOT / "policies" / "retention.toml").read_text()
+    cautious = rules.replace("max_actions = 10000", f"max_actions = {CAUTIOUS_MAX_ACTIONS}")
+    check(cautious != rules, "policies/retention.toml has another max_actions")
+    say(f"the rules may lie in the bucket; this version of them stops more than {CAUTIOUS_MAX_ACTIONS} at once:")
+    versions = {
+        "AccessPolicyVersion": version(stack, "access.cedar", (ROOT / "policies" / "access.cedar").read_text()),
+        "RetentionRulesVersion": version(stack, "retention.toml", cautious),
+    }
+    with working("sam deploy with PolicySource=bucket, its versions, and DryRun=false"):
+        stack.deploy({"DryRun": "false", "PolicySource": "bucket", **versions})
+    report = run_sweep(stack, sweeps, "delete-expired", ends="STOPPED_BY_BREAKER", dryRun=False)
+    say(f"[red]{report['status']}[/red]: {escape(report['failure'])}")
+    check(fleet_module.observe(stack.client("iot")) == started, "a sweep that was stopped changed something")
+    return report["planDigest"]
+
+
+def version(stack: Stack, name: str, text: str) -> str:
+    """Puts a document into the bucket, and gives its version."""
+    key = f"policies/{name}"
+    put = stack.client("s3").put_object(Bucket=stack.outputs["BucketName"], Key=key, Body=text.encode())
+    return put["VersionId"]
 
 
 def demo() -> None:
@@ -266,19 +313,19 @@ def show(stack: Stack, began: float) -> None:
 
     sweeps = Sweeps(stack.session("operator"), stack.api_url)
     due = {e.key for e in fleet.deletable()}
-    rehearsal(stack, sweeps, len(due), started)
+    rehearsal(stack, sweeps, fleet, started)
+    digest = stopped(stack, sweeps, started)
 
-    chapter(4, "The real sweep")
-    with working("sam deploy with DryRun=false"):
-        stack.deploy({"DryRun": "false"})
-    report = run_sweep(stack, sweeps, "delete-expired", deleting=len(due), dryRun=False)
+    chapter(5, "The real sweep: that plan, released by its digest")
+    code(f'sweeps.start("delete-expired", dryRun=False, releasePlan="{digest[:12]}...")')
+    report = run_sweep(stack, sweeps, "delete-expired", deleting=len(due), dryRun=False, releasePlan=digest)
     left = fleet_module.observe(stack.client("iot"))
     gone = started.keys() - left.keys()
     check(gone == due, f"{len(gone ^ due)} executions differ from what was due")
     check({k: v for k, v in started.items() if k not in gone} == left, "a kept execution changed")
     console.print(grouped("what is left of them, and why", report["kept"], "why"))
 
-    chapter(5, "The archive, written before each deletion")
+    chapter(6, "The archive, written before each deletion")
     objects, records = archive(stack, report["sweepId"])
     archived = {fleet_module.identity(r) for r in records}
     check(archived == due, f"{len(archived ^ due)} executions differ between archive and deletions")

@@ -105,6 +105,14 @@ class Fleet:
         jobs = {name for name, job in self.jobs.items() if job.day >= shortest and not job.kept_forever}
         return [e for e in self.executions if e.job in jobs]
 
+    def comes_due(self, days: int) -> list[Execution]:
+        """Terminal executions of what a sweep looks at that are not past their retention yet, and will be."""
+        return [
+            e
+            for e in self.looked_at()
+            if e.status in RETENTION_DAYS and 0 < RETENTION_DAYS[e.status] - e.updated_days <= days
+        ]
+
     def waiting_too_long(self) -> list[Execution]:
         """QUEUED executions past the default rule's `cancel_after`, protected ones included."""
         return [
