@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, PutMode, PutOptions, PutPayload};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::access::DecidingPolicy;
@@ -106,6 +107,7 @@ impl Record {
 #[derive(Debug)]
 pub struct Receipt {
     key: String,
+    name: String,
     records: Vec<Record>,
 }
 
@@ -113,6 +115,11 @@ impl Receipt {
     /// Where they are.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The name that the object was given.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The records, each with the deletion that it allows.
@@ -197,35 +204,44 @@ pub async fn write(
     now: Timestamp,
     records: Vec<Record>,
 ) -> Result<Receipt, ArchiveError> {
-    let key = key(origin, name, now);
+    let key = format!("{}{name}.jsonl.gz", prefix(origin, now));
+    write_lines(bucket, &key, &records).await?;
+    Ok(Receipt { key, name: name.to_owned(), records })
+}
+
+/// Writes items as compressed JSON Lines in one new object; one that exists is never replaced.
+///
+/// # Errors
+/// When the bucket did not acknowledge the object.
+pub(crate) async fn write_lines(
+    bucket: &dyn ObjectStore,
+    key: &str,
+    items: &[impl Serialize],
+) -> Result<(), ArchiveError> {
     let mut lines = Vec::new();
-    for record in &records {
-        serde_json::to_writer(&mut lines, record)?;
+    for item in items {
+        serde_json::to_writer(&mut lines, item)?;
         lines.push(b'\n');
     }
     let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
     compressed.write_all(&lines)?;
     let payload = PutPayload::from(compressed.finish()?);
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-    let written = bucket.put_opts(&Path::from(key.as_str()), payload, options).await;
-    match written {
-        Ok(_) => {}
+    match bucket.put_opts(&Path::from(key), payload, options).await {
+        Ok(_) => Ok(()),
         // The bucket's client sends a write again when its answer is lost, and conflicts with itself.
         Err(error @ object_store::Error::AlreadyExists { .. }) => {
-            if get(bucket, &key).await?.as_bytes() != lines {
-                return Err(error.into());
-            }
+            if get(bucket, key).await?.as_bytes() == lines { Ok(()) } else { Err(error.into()) }
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     }
-    Ok(Receipt { key, records })
 }
 
-/// Reads the records of an object back.
+/// Reads what an object has on its lines back: records of the archive, or outcomes.
 ///
 /// # Errors
-/// When the bucket does not have it, or it is not an archive object.
-pub async fn read(bucket: &dyn ObjectStore, key: &str) -> Result<Vec<Record>, ArchiveError> {
+/// When the bucket does not have it, or it is not such an object.
+pub async fn read<T: DeserializeOwned>(bucket: &dyn ObjectStore, key: &str) -> Result<Vec<T>, ArchiveError> {
     let text = get(bucket, key).await?;
     Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
@@ -239,10 +255,11 @@ async fn get(bucket: &dyn ObjectStore, key: &str) -> Result<String, ArchiveError
 
 /// Where everything of one sweep (or, with the origin `api`, of one day's API calls) lies.
 pub fn prefix(origin: &str, now: Timestamp) -> String {
-    let date = now.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string();
-    format!("archive/date={date}/sweep={origin}/")
+    partition("archive", origin, now)
 }
 
-fn key(origin: &str, name: &str, now: Timestamp) -> String {
-    format!("{}{name}.jsonl.gz", prefix(origin, now))
+/// A folder that Athena takes for a partition of the day.
+pub(crate) fn partition(root: &str, origin: &str, now: Timestamp) -> String {
+    let date = now.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string();
+    format!("{root}/date={date}/sweep={origin}/")
 }

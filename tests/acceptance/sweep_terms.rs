@@ -1,15 +1,18 @@
 //! What a rule's terms say besides durations: how much is archived, and force for what runs.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::access::AccessPolicy;
 use shared::archive::Content;
 use shared::execution::Status;
 use shared::operation::Operation;
-use tests::{Device, JobSetup};
+use shared::sweep::Outcome;
+use tests::{Device, Fault, JobSetup};
 
 use crate::stage::{Stage, days_ago};
-use crate::sweep_stage::{Sweeps, count, outcomes, rule};
+use crate::sweep_stage::{Sweeps, count, outcomes, rule, staged};
 
 const STUCK: &str = include_str!("../../policies/examples/stuck-devices.cedar");
 
@@ -235,4 +238,86 @@ async fn results_tell_rule_and_status_and_add_up_to_the_plan() {
     assert!(of("canary", "SUCCEEDED", "deleted") > 0, "{report}");
     assert!(of("default", "FAILED", "notSeenAgain") > 0, "{report}");
     assert_eq!(of("canary", "FAILED", "deleted"), 0, "{report}");
+}
+
+/// Every archived record has a row that says what came of it, and whoever was cancelled by mistake
+/// can be sent the job again.
+#[tokio::test(start_paused = true)]
+async fn what_came_of_each_is_told_row_by_row_and_can_be_sent_again() {
+    let stage = Stage::new();
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    for nth in 0..230 {
+        stage.iot.execution("fw", &format!("t{nth:03}"), Status::Queued, days_ago(99), days_ago(98));
+    }
+    let device = stage.iot.device("fw", "t007");
+    stage.script.before("CancelJobExecution", 5, move || device.update(Status::InProgress));
+    let sweeps = Sweeps::of_everything(&stage);
+    let id = sweeps.started(Operation::CancelStale, "a").await;
+    // A slice that dies in the middle: what it did is told by its successor.
+    stage.script.fault("CancelJobExecution", 100, Fault::LostAfter);
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "canceled"), count(&report, "noLongerEligible")), (229, 1), "{report}");
+
+    let rows = stage.bucket.outcomes(report["outcomesPrefix"].as_str().unwrap()).await;
+    let told: BTreeMap<_, _> =
+        rows.iter().map(|row| (row.thing_name.to_string(), row.kind.outcome)).collect();
+    assert_eq!((rows.len(), told.len()), (230, 230));
+    for (thing, outcome) in &told {
+        let expected = if thing == "t007" { Outcome::NoLongerEligible } else { Outcome::Canceled };
+        assert_eq!(*outcome, expected, "{thing}");
+    }
+    let mut again = BTreeSet::new();
+    let lists = stage.bucket.keys(&format!("sweeps/{id}/reissue/fw/")).await;
+    for key in &lists {
+        let targets: Vec<String> = serde_json::from_slice(&stage.bucket.bytes(key).await).unwrap();
+        assert!(targets.len() <= 100);
+        again.extend(targets);
+    }
+    let arns = told.keys().filter(|thing| *thing != "t007");
+    let arns: BTreeSet<_> =
+        arns.map(|thing| format!("arn:aws:iot:eu-west-1:123456789012:thing/{thing}")).collect();
+    assert_eq!((lists.len(), again), (3, arns));
+}
+
+/// Which of a worker's writes is the first that tells outcomes.
+async fn first_telling(operation: Operation) -> usize {
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    sweeps.started(operation, "a").await;
+    let started = stage.script.calls().len();
+    sweeps.deliver_all().await;
+    let calls = stage.script.calls();
+    let mut writes = calls[started..].iter().filter(|call| call.operation == "put");
+    writes.position(|call| call.subject.starts_with("outcomes/")).unwrap() + 1
+}
+
+/// What cannot be told does not count: it is looked at again, and told then.
+#[tokio::test(start_paused = true)]
+async fn outcomes_that_the_bucket_does_not_take_are_told_by_the_next_slice() {
+    for operation in [Operation::DeleteExpired, Operation::CancelStale] {
+        for fault in [Fault::LostBefore, Fault::LostAfter] {
+            let stage = staged();
+            let sweeps = Sweeps::new(&stage);
+            let id = sweeps.started(operation, "a").await;
+            stage.script.fault("put", first_telling(operation).await, fault);
+            sweeps.deliver_all().await;
+            let report = sweeps.report(&id).await;
+            let due = report["due"].as_u64().unwrap();
+            assert_eq!(
+                (outcomes(&report), report["attempts"].as_u64().unwrap()),
+                (due, due),
+                "{fault:?} {report}"
+            );
+            let interrupted =
+                count(&report, "deletedByInterruptedSlice") + count(&report, "canceledByInterruptedSlice");
+            assert!(interrupted > 0, "{fault:?} {report}");
+            let rows = stage.bucket.outcomes(report["outcomesPrefix"].as_str().unwrap()).await;
+            let told: BTreeSet<_> =
+                rows.iter().map(|row| (row.job_id.clone(), row.thing_name.clone())).collect();
+            assert_eq!(told.len() as u64, due, "{fault:?}");
+            // Where the bucket has taken it and its answer was lost, it is told twice.
+            assert_eq!(rows.len() as u64 > due, fault == Fault::LostAfter, "{fault:?}");
+        }
+    }
 }

@@ -118,9 +118,10 @@ def test_the_bucket_is_written_only_where_the_work_is(world, wear):
             "DeleteExpired",
             "CancelStale",
         }
+        assert {f for f in FUNCTIONS if may_write(f, "outcomes/a-test.jsonl")} == {"DeleteExpired", "CancelStale"}
         assert not [f for f in FUNCTIONS if may_write(f, "elsewhere")]
     finally:
-        for key in ("archive/a-test.jsonl", "sweeps/a-test/state.json", "elsewhere"):
+        for key in ("archive/a-test.jsonl", "outcomes/a-test.jsonl", "sweeps/a-test/state.json", "elsewhere"):
             world.s3.delete_object(Bucket=bucket, Key=key)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
+import json
+
 import pytest
 from conftest import ROOT
 from test_policy_source import POLICIES, RULES, version_of
@@ -72,6 +76,10 @@ def test_what_is_stuck_is_cancelled_by_force_and_archived_whole(world, operator,
     assert (record["archive"], record["force"], record["job"]["jobId"]) == ("full", True, stuck.job)
     assert record["execution"]["statusDetails"] == {"step": "downloading"}
     assert record["execution"]["status"] == "IN_PROGRESS"
+    # It can be sent again, to the things that lost it.
+    (targets,) = world.objects(f"sweeps/{report['sweepId']}/reissue/{stuck.job}/").values()
+    world.iot.create_job(jobId=f"{stuck.job}-again", document="{}", targets=json.loads(targets))
+    assert world.status(dataclasses.replace(stuck, job=f"{stuck.job}-again")) == "QUEUED"
 
 
 def test_a_full_archive_keeps_what_the_device_said(world, operator, forcing, past):
@@ -85,6 +93,10 @@ def test_a_full_archive_keeps_what_the_device_said(world, operator, forcing, pas
     before = world.describe(m)
     report = Sweeps(operator).run("delete-expired")
     assert report["outcomes"] == {"deleted": 1}
+    (told,) = world.objects(report["outcomesPrefix"]).values()
+    (row,) = [json.loads(line) for line in gzip.decompress(told).splitlines()]
+    assert (row["jobId"], row["thingName"], row["executionNumber"]) == (m.job, m.thing, m.number)
+    assert (row["rule"], row["status"], row["outcome"]) == ("default", "FAILED", "deleted")
     assert world.describe(m) is None
     (record,) = world.archived(report["sweepId"])
     assert (record["archive"], record["force"]) == ("full", False)

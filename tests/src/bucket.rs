@@ -13,6 +13,7 @@ use object_store::{
     ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use shared::archive::{self, Record};
+use shared::sweep::OutcomeRow;
 
 use crate::script::{Fault, Script};
 
@@ -49,6 +50,21 @@ impl FakeBucket {
             objects.insert(key, records);
         }
         objects
+    }
+
+    /// What came of what a sweep acted on, by its folder, without a call.
+    pub async fn outcomes(&self, prefix: &str) -> Vec<OutcomeRow> {
+        let mut rows = Vec::new();
+        for key in self.keys(prefix).await {
+            rows.extend(archive::read::<OutcomeRow>(&*self.inner, &key).await.unwrap_or_default());
+        }
+        rows
+    }
+
+    /// What an object holds, without a call. Nothing if it is not there.
+    pub async fn bytes(&self, key: &str) -> Vec<u8> {
+        let Ok(found) = self.inner.get(&Path::from(key)).await else { return Vec::new() };
+        found.bytes().await.map(Vec::from).unwrap_or_default()
     }
 
     /// Places an object, without a call.

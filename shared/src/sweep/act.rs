@@ -127,6 +127,29 @@ impl Outcome {
         }
     }
 
+    /// Whether a thing has lost work to it.
+    pub(super) const fn canceled(self) -> bool {
+        match self {
+            Self::Canceled
+            | Self::CanceledByInterruptedSlice
+            | Self::CanceledNotSeenYet
+            | Self::CanceledNotCompared
+            | Self::Mismatch => true,
+            Self::Deleted
+            | Self::DeletedByInterruptedSlice
+            | Self::AlreadyGone
+            | Self::NoLongerEligible
+            | Self::Replaced
+            | Self::Refused
+            | Self::JobUnreadable
+            | Self::FactUnreadable
+            | Self::NotSeenAgain
+            | Self::RefusedByAws
+            | Self::Unreadable
+            | Self::NotConfirmed => false,
+        }
+    }
+
     /// What was found by looking after a lost answer is as good as an answer.
     pub(super) const fn confirmed(self) -> Self {
         match self {

@@ -77,8 +77,6 @@ pub(super) struct ApplyCursor {
     pub(super) index: usize,
     /// The next page of the job's executions.
     pub(super) token: Option<String>,
-    /// How many pages this pass over the job has had.
-    pub(super) pages: u64,
     /// How many executions have been moved since the page at hand was listed.
     pub(super) moved_here: u64,
     /// How many this pass had moved of a page when it went on to the next. That may have shifted as
@@ -165,7 +163,6 @@ impl ApplyCursor {
 
     /// Everything on the page at hand has been dealt with.
     pub(super) fn end_page(&mut self) {
-        self.pages += 1;
         for met in self.met.drain(..) {
             let share = Share { rule: met.rule, status: met.status };
             self.stayed.add(OutcomeKind { share, outcome: met.outcome }, 1);

@@ -7,6 +7,7 @@ use super::act::{Act, Outcome, Share};
 use super::apply::BELIEVED;
 use super::cursor::{ApplyCursor, Phase};
 use super::pace::IotOperation;
+use super::results;
 use super::session::{Lack, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::{Pending, Sweep};
@@ -112,8 +113,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// Archives a page, and notes in the state that it is about to be acted on.
     async fn archive(&self, session: &mut Session<'_>, records: Vec<Record>) -> Result<Receipt, Stop> {
         let sweep = &mut session.sweep;
-        // The attempt is part of the name: a slice that takes over writes its own objects.
-        let name = format!("{:05}-{:05}-{:06}", sweep.step, sweep.attempt, sweep.archive.objects);
+        let name = page_name(sweep);
         let count = records.len() as u64;
         let origin = sweep.sweep_id.as_str();
         let receipt = archive::write(self.bucket, origin, &name, sweep.now, records).await?;
@@ -134,7 +134,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         receipt: &Receipt,
         since: Instant,
     ) -> Result<PageEnd, Stop> {
-        let mut met = 0;
+        let mut results = Vec::new();
         let mut ended = Ok(PageEnd::Done);
         for (record, delete) in receipt.deletions() {
             if since.elapsed() >= BELIEVED {
@@ -142,19 +142,25 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 break;
             }
             match self.act_on(session, record, &delete).await {
-                Ok(outcome) if outcome.moved() => {
-                    let share = Share::of(record);
-                    session.sweep.count(&share, outcome, 1);
-                    cursor.moved(share);
-                }
-                Ok(outcome) => cursor.meet(record.row(), &Share::of(record).rule, outcome),
+                Ok(outcome) => results.push((record, outcome)),
                 Err(stop) => {
                     ended = Err(stop);
                     break;
                 }
             }
-            met += 1;
         }
+        // Told before it counts: if it cannot be told, the whole page is looked at again.
+        results::write(self.bucket, &session.sweep, receipt.name(), &results).await?;
+        for (record, outcome) in &results {
+            let share = Share::of(record);
+            if outcome.moved() {
+                session.sweep.count(&share, *outcome, 1);
+                cursor.moved(share);
+            } else {
+                cursor.meet(record.row(), &share.rule, *outcome);
+            }
+        }
+        let met = results.len();
         let in_doubt = u64::from(session.in_doubt);
         session.sweep.attempts -= receipt.records().len() as u64 - met as u64 - in_doubt;
         session.sweep.pending =
@@ -260,29 +266,43 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         cursor: &mut ApplyCursor,
     ) -> Result<(), Stop> {
         let Some(pending) = session.sweep.pending.clone() else { return Ok(()) };
-        let records = archive::read(self.bucket, &pending.key).await.map_err(|error| {
+        let records: Vec<Record> = archive::read(self.bucket, &pending.key).await.map_err(|error| {
             let what = format!("`{}`, whose page is in doubt, could not be read", pending.key);
             Stop::Error(SliceError::Unavailable { what, source: Box::new(error) })
         })?;
         let in_doubt = usize::try_from(pending.count).unwrap_or(usize::MAX);
+        let mut settled = Vec::new();
+        let mut ended = Ok(());
         for record in records.iter().skip(pending.first).take(in_doubt) {
-            let settled = self.settle(session, record).await?;
-            let sweep = &mut session.sweep;
-            match settled.filter(|outcome| outcome.moved()) {
+            match self.settle(session, record).await {
+                Ok(outcome) => settled.push((record, outcome.filter(|outcome| outcome.moved()))),
+                Err(stop) => {
+                    ended = Err(stop);
+                    break;
+                }
+            }
+        }
+        let found: Vec<_> = settled.iter().filter_map(|(record, found)| Some((*record, (*found)?))).collect();
+        let name = format!("{}-settled", page_name(&session.sweep));
+        results::write(self.bucket, &session.sweep, &name, &found).await?;
+        let sweep = &mut session.sweep;
+        for (record, found) in &settled {
+            match found {
                 Some(outcome) => {
                     let share = Share::of(record);
-                    sweep.count(&share, outcome, 1);
+                    sweep.count(&share, *outcome, 1);
                     cursor.moved(share);
                 }
                 // Still in its place: it will be met with again.
                 None => sweep.attempts -= 1.min(sweep.attempts),
             }
-            if let Some(pending) = &mut sweep.pending {
-                pending.first += 1;
-                pending.count -= 1;
-            }
-            sweep.phase = Phase::applying(cursor);
         }
+        if let Some(pending) = &mut sweep.pending {
+            pending.first += settled.len();
+            pending.count -= settled.len() as u64;
+        }
+        sweep.phase = Phase::applying(cursor);
+        ended?;
         session.sweep.pending = None;
         Ok(session.save().await?)
     }
@@ -313,6 +333,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let describe = || self.iot.describe_execution(job_of(record), record.thing_name(), number);
         session.read(IotOperation::DescribeJobExecution, describe).await
     }
+}
+
+/// A name for the next page. The attempt is part of it: a slice that takes over writes its own objects.
+fn page_name(sweep: &Sweep) -> String {
+    format!("{:05}-{:05}-{:06}", sweep.step, sweep.attempt, sweep.archive.objects)
 }
 
 impl Candidacy {

@@ -12,6 +12,7 @@ use super::estimate::Estimate;
 use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Checked;
+use super::results;
 use super::state::{ArchiveTotals, JobCounts, Sweep, SweepStatus};
 use super::tally::Verdicts;
 use crate::archive;
@@ -96,6 +97,9 @@ pub struct Report {
     pub breaker: Option<Checked>,
     /// The archive.
     pub archive: ArchiveReport,
+    /// The folder in the bucket with what came of each archived execution.
+    #[serde(default)]
+    pub outcomes_prefix: String,
 }
 
 /// Where the records are.
@@ -152,6 +156,7 @@ impl Report {
                 totals: sweep.archive,
                 prefix: archive::prefix(sweep.sweep_id.as_str(), sweep.now),
             },
+            outcomes_prefix: results::prefix(sweep),
         }
     }
 }

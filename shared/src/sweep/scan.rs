@@ -354,7 +354,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 fn is_unchanged(described: &ExecutionRow, listed: &ExecutionRow) -> bool {
     described.identity() == listed.identity()
         && described.status == listed.status
-        && described.last_updated_at == listed.last_updated_at
+        // To the second: the precision that every report of AWS has.
+        && described.last_updated_at.as_second() == listed.last_updated_at.as_second()
 }
 
 /// What listing a job's executions gave.

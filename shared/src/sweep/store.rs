@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::id::SweepId;
 use super::state::Sweep;
+use crate::ids::JobId;
 use crate::operation::Operation;
 
 /// The folder of all sweeps.
@@ -55,6 +56,11 @@ pub(super) fn jobs_key(id: &SweepId, segment: u64) -> String {
 /// Segments of jobs with something due.
 pub(super) fn candidates_key(id: &SweepId, segment: u64) -> String {
     format!("{ROOT}/{id}/candidates/{segment:06}.json")
+}
+
+/// Things from which a job's executions were taken, as CreateJob takes them.
+pub(super) fn reissue_key(id: &SweepId, job: &JobId, name: &str) -> String {
+    format!("{ROOT}/{id}/reissue/{job}/{name}.json")
 }
 
 /// A plan that the breaker stopped, by its digest.
