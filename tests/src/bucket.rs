@@ -30,6 +30,18 @@ impl FakeBucket {
         Self { inner: std::sync::Arc::default(), script }
     }
 
+    /// The same bucket, as one invocation reaches it.
+    #[must_use]
+    pub fn of(&self, by: u32) -> Self {
+        Self { inner: std::sync::Arc::clone(&self.inner), script: self.script.of(by) }
+    }
+
+    /// The same bucket, for looking at it without a call.
+    #[must_use]
+    pub fn unscripted(&self) -> Self {
+        Self { inner: std::sync::Arc::clone(&self.inner), script: Script::default() }
+    }
+
     /// The keys below a prefix, without a call.
     pub async fn keys(&self, prefix: &str) -> Vec<String> {
         let listed: Vec<ObjectMeta> =

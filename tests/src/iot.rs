@@ -3,9 +3,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::archive::Delete;
 use shared::execution::{
     Execution, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status, TargetSelection, UnreadableRow,
@@ -15,6 +16,8 @@ use shared::ports::{
     Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
     ReadError, ReadJobs,
 };
+
+use tokio::time::Instant;
 
 use crate::script::{Fault, Script};
 
@@ -72,9 +75,32 @@ pub struct FakeThing {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// A cancel or delete that has had its effect.
+#[derive(Debug, Clone)]
+pub struct Mutation {
+    /// The operation, in AWS's words.
+    pub operation: &'static str,
+    /// Which invocation sent it.
+    pub by: u32,
+    /// The execution that it hit, as it was before.
+    pub execution: FakeExecution,
+}
+
+/// Is told of every mutation at the moment of its effect.
+#[derive(Clone, Default)]
+struct Witness(Arc<Mutex<Option<Box<dyn FnMut(&Mutation) + Send>>>>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
 #[derive(Debug)]
 struct World {
     now: Timestamp,
+    /// Since when the clock runs; it stands still otherwise.
+    runs_since: Option<Instant>,
     things: BTreeMap<ThingName, FakeThing>,
     jobs: BTreeMap<JobId, (Timestamp, JobSetup)>,
     executions: Vec<FakeExecution>,
@@ -88,6 +114,7 @@ struct World {
 pub struct FakeIot {
     world: Arc<Mutex<World>>,
     script: Script,
+    witness: Witness,
 }
 
 /// A device, which changes its executions from the other side.
@@ -104,13 +131,41 @@ impl FakeIot {
         let world = World {
             things: BTreeMap::new(),
             now,
+            runs_since: None,
             jobs: BTreeMap::new(),
             executions: Vec::new(),
             unknown_statuses: BTreeSet::new(),
             queued_delete: QueuedDelete::Refused,
             page: 250,
         };
-        Self { world: Arc::new(Mutex::new(world)), script }
+        Self { world: Arc::new(Mutex::new(world)), script, witness: Witness::default() }
+    }
+
+    /// The same account, as one invocation reaches it.
+    #[must_use]
+    pub fn of(&self, by: u32) -> Self {
+        Self { script: self.script.of(by), ..self.clone() }
+    }
+
+    /// Tells a witness of every mutation at the moment of its effect.
+    pub fn witness(&self, witness: impl FnMut(&Mutation) + Send + 'static) {
+        *self.witness.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(witness));
+    }
+
+    /// Sends the witness away. It may know the account, and they would keep each other alive for ever.
+    pub fn dismiss_witness(&self) {
+        let witness = self.witness.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(witness);
+    }
+
+    /// Lets the account's clock run from now on, with that of the runtime.
+    pub fn run_clock(&self) {
+        self.world().runs_since = Some(Instant::now());
+    }
+
+    /// The account's time.
+    pub fn now(&self) -> Timestamp {
+        self.world().now()
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -180,6 +235,31 @@ impl FakeIot {
         });
     }
 
+    /// Puts an execution into the world as it is given.
+    pub fn place(&self, execution: FakeExecution) {
+        self.world().executions.push(execution);
+    }
+
+    /// How a job is set up, without a call.
+    pub fn job_setup(&self, job: &JobId) -> Option<JobSetup> {
+        self.world().jobs.get(job).map(|(_, setup)| setup.clone())
+    }
+
+    /// Takes a tag off a job.
+    pub fn untag(&self, job: &str, key: &str) {
+        if let Some((_, setup)) = self.world().jobs.get_mut(&job_id(job)) {
+            setup.tags.remove(key);
+        }
+    }
+
+    /// Makes a job disappear with all its executions, as DeleteJob does.
+    pub fn forget_job(&self, job: &str) {
+        let job = job_id(job);
+        let mut world = self.world();
+        world.jobs.remove(&job);
+        world.executions.retain(|execution| execution.job != job);
+    }
+
     /// Lets listings show a status that nobody knows for a thing's executions of a job.
     pub fn unknown_status(&self, job: &str, thing: &str) {
         self.world().unknown_statuses.insert((job_id(job), thing_name(thing)));
@@ -218,11 +298,15 @@ impl FakeIot {
         &self,
         operation: &'static str,
         subject: &str,
-        effect: impl FnOnce(&mut World) -> Result<(), MutationError> + Send,
+        effect: impl FnOnce(&mut World) -> Result<FakeExecution, MutationError> + Send,
     ) -> Result<(), MutationError> {
+        let effect = || {
+            let done = effect(&mut self.world());
+            done.map(|execution| self.tell(Mutation { operation, by: self.script.by(), execution }))
+        };
         match self.script.begin(operation, subject).await {
             None => {
-                let done = effect(&mut self.world());
+                let done = effect();
                 self.script.end().await;
                 done
             }
@@ -232,9 +316,15 @@ impl FakeIot {
                 Err(MutationError::Unknown("lost".into()))
             }
             Some(Fault::LostAfter) => {
-                let _ = effect(&mut self.world());
+                let _ = effect();
                 Err(MutationError::Unknown("lost".into()))
             }
+        }
+    }
+
+    fn tell(&self, mutation: Mutation) {
+        if let Some(witness) = &mut *self.witness.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            witness(&mutation);
         }
     }
 }
@@ -243,7 +333,7 @@ impl Device {
     /// Changes the thing's current execution of the job, and its version.
     pub fn update(&self, status: Status) {
         let mut world = self.iot.world();
-        let now = world.now;
+        let now = world.now();
         if let Some(execution) = world.current(&self.job, &self.thing) {
             execution.row.status = status;
             execution.row.last_updated_at = now;
@@ -271,12 +361,18 @@ impl Device {
     /// Makes the executions disappear and queues another, which takes the number again.
     pub fn replace(&self, status: Status) {
         self.forget();
-        let now = self.iot.world().now;
+        let now = self.iot.now();
         self.iot.execution(self.job.as_str(), self.thing.as_str(), status, now, now);
     }
 }
 
 impl World {
+    fn now(&self) -> Timestamp {
+        let passed = self.runs_since.map(|since| SignedDuration::try_from(since.elapsed()));
+        let passed = passed.and_then(Result::ok).unwrap_or_default();
+        self.now.saturating_add(passed).unwrap_or(self.now)
+    }
+
     fn of<'w>(&'w self, job: &'w JobId, thing: &'w ThingName) -> impl Iterator<Item = &'w FakeExecution> {
         self.executions
             .iter()
@@ -290,8 +386,8 @@ impl World {
             .max_by_key(|execution| (execution.row.queued_at, execution.row.execution_number))
     }
 
-    fn cancel(&mut self, cancel: &Cancel) -> Result<(), MutationError> {
-        let now = self.now;
+    fn cancel(&mut self, cancel: &Cancel) -> Result<FakeExecution, MutationError> {
+        let now = self.now();
         let execution = self
             .current(&cancel.job_id, &cancel.thing_name)
             .ok_or_else(|| MutationError::NotFound("no such execution".to_owned()))?;
@@ -302,6 +398,7 @@ impl World {
         if status.is_terminal() || status == Status::InProgress && cancel.force == Force::Never {
             return Err(MutationError::InvalidState(format!("it is {status}")));
         }
+        let was = execution.clone();
         execution.row.status = Status::Canceled;
         execution.row.last_updated_at = now;
         execution.version += 1;
@@ -309,10 +406,10 @@ impl World {
         if let Some(details) = &cancel.status_details {
             execution.details = details.pairs().clone();
         }
-        Ok(())
+        Ok(was)
     }
 
-    fn delete(&mut self, delete: &Delete) -> Result<(), MutationError> {
+    fn delete(&mut self, delete: &Delete) -> Result<FakeExecution, MutationError> {
         let found = self.executions.iter().position(|execution| {
             execution.job == *delete.job_id()
                 && execution.row.thing_name == *delete.thing_name()
@@ -328,8 +425,7 @@ impl World {
         if refused {
             return Err(MutationError::InvalidState("it is active".to_owned()));
         }
-        self.executions.remove(found);
-        Ok(())
+        Ok(self.executions.remove(found))
     }
 
     /// A page by offset: what is deleted meanwhile shifts what comes behind.

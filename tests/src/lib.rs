@@ -7,6 +7,6 @@ mod queue;
 mod script;
 
 pub use bucket::FakeBucket;
-pub use iot::{Device, FakeExecution, FakeIot, FakeThing, JobSetup, QueuedDelete};
+pub use iot::{Device, FakeExecution, FakeIot, FakeThing, JobSetup, Mutation, QueuedDelete};
 pub use queue::FakeQueue;
-pub use script::{Call, Fault, Script};
+pub use script::{Call, Death, Director, Fate, Fault, Script};

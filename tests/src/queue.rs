@@ -7,7 +7,7 @@ use shared::operation::Operation;
 use shared::ports::{Cause, SliceQueue};
 use shared::sweep::SliceMessage;
 
-use crate::script::Script;
+use crate::script::{Fault, Script};
 
 /// A queue in memory.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +22,12 @@ impl FakeQueue {
         Self { sent: Arc::default(), script }
     }
 
+    /// The same queue, as one invocation reaches it.
+    #[must_use]
+    pub fn of(&self, by: u32) -> Self {
+        Self { sent: Arc::clone(&self.sent), script: self.script.of(by) }
+    }
+
     /// What was sent so far.
     pub fn sent(&self) -> Vec<SliceMessage> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -30,14 +36,15 @@ impl FakeQueue {
 
 impl SliceQueue for FakeQueue {
     async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
-        if self.script.begin("send", &slice.deduplication_id()).await.is_some() {
-            return Err("the queue did not answer".into());
-        }
-        {
+        let fault = self.script.begin("send", &slice.deduplication_id()).await;
+        if matches!(fault, None | Some(Fault::LostAfter)) {
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
             if !sent.contains(slice) {
                 sent.push(slice.clone());
             }
+        }
+        if fault.is_some() {
+            return Err("the queue did not answer".into());
         }
         self.script.end().await;
         Ok(())

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 /// A call of any of the fakes, in the order they were made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub struct Call {
     pub operation: &'static str,
     /// What it was about.
     pub subject: String,
+    /// Which invocation made it, where they are told apart.
+    pub by: u32,
 }
 
 /// What goes wrong with a call.
@@ -31,6 +36,33 @@ pub enum Fault {
     RoleRefused,
 }
 
+/// At which moment of a call its process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// Before it has its effect.
+    Before,
+    /// After it has had its effect, and before the answer arrives.
+    After,
+}
+
+/// What comes of a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// What goes wrong with it.
+    pub fault: Option<Fault>,
+    /// Whether its process dies of it.
+    pub death: Option<Death>,
+}
+
+/// Says of every call how long it takes and what comes of it, in place of faults by number.
+pub trait Director: Send {
+    /// A call is sent: how long it takes to arrive.
+    fn sent(&mut self, call: &Call) -> Duration;
+
+    /// It arrives. Whatever happens to the world just before it can be done here.
+    fn arrives(&mut self, call: &Call) -> Fate;
+}
+
 type Hook = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
@@ -42,11 +74,17 @@ struct State {
     counts: BTreeMap<&'static str, usize>,
     dies_before: Option<usize>,
     dies_after: Option<usize>,
+    director: Option<Box<dyn Director>>,
+    /// Whether the director lets the process of the latest call die after it.
+    directed_death: bool,
 }
 
 /// The script, shared by all fakes of one world.
 #[derive(Clone, Default)]
-pub struct Script(Arc<Mutex<State>>);
+pub struct Script {
+    state: Arc<Mutex<State>>,
+    by: u32,
+}
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +94,29 @@ impl fmt::Debug for Script {
 
 impl Script {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same script, for the calls of one invocation.
+    #[must_use]
+    pub fn of(&self, by: u32) -> Self {
+        Self { state: Arc::clone(&self.state), by }
+    }
+
+    /// Which invocation's calls these are.
+    pub(crate) fn by(&self) -> u32 {
+        self.by
+    }
+
+    /// Lets a director say what comes of every call from now on.
+    pub fn direct(&self, director: impl Director + 'static) {
+        self.state().director = Some(Box::new(director));
+    }
+
+    /// Sends the director away. It may know the fakes, and they would keep each other alive for ever.
+    pub fn dismiss_director(&self) {
+        let director = self.state().director.take();
+        drop(director);
     }
 
     /// Lets the `nth` call from now of an operation (from 1) go wrong.
@@ -102,9 +162,16 @@ impl Script {
 
     /// A call begins: what goes wrong with it. Where the process dies, this never returns.
     pub(crate) async fn begin(&self, operation: &'static str, subject: &str) -> Option<Fault> {
+        let call = Call { operation, subject: subject.to_owned(), by: self.by };
+        let takes = self.state().director.as_mut().map_or(Duration::ZERO, |director| director.sent(&call));
+        if !takes.is_zero() {
+            sleep(takes).await;
+        }
         let (hooks, fault, dies) = {
             let mut state = self.state();
-            state.calls.push(Call { operation, subject: subject.to_owned() });
+            let fate = state.director.as_mut().map(|director| director.arrives(&call)).unwrap_or_default();
+            state.directed_death = fate.death == Some(Death::After);
+            state.calls.push(call);
             let number = state.calls.len();
             let count = state.counts.entry(operation).or_default();
             *count += 1;
@@ -118,10 +185,12 @@ impl Script {
                 .iter()
                 .find(|(of, at, _)| mine(of, *at))
                 .map(|(_, _, fault)| *fault)
-                .or(standing);
+                .or(standing)
+                .or(fate.fault);
             let hooks: Vec<Hook> =
                 state.hooks.extract_if(.., |(of, at, _)| mine(of, *at)).map(|(_, _, hook)| hook).collect();
-            (hooks, fault, state.dies_before == Some(number))
+            let dies = state.dies_before == Some(number) || fate.death == Some(Death::Before);
+            (hooks, fault, dies)
         };
         if dies {
             std::future::pending::<()>().await;
@@ -134,7 +203,7 @@ impl Script {
     pub(crate) async fn end(&self) {
         let dies = {
             let state = self.state();
-            state.dies_after == Some(state.calls.len())
+            state.directed_death || state.dies_after == Some(state.calls.len())
         };
         if dies {
             std::future::pending::<()>().await;
