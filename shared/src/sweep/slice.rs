@@ -199,11 +199,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let stopped = plan.is_stopped();
         sweep.plan = Some(plan.clone());
         if stopped {
-            sweep.status = SweepStatus::StoppedByBreaker;
-            sweep.failure = Some(plan.refusal());
+            // Before the status is final: where this fails the state is saved, and the message comes again.
             let kept = StoppedPlan { planned_by: sweep.sweep_id.clone() };
             let key = store::stopped_plan_key(&plan.digest);
             store::put(self.bucket, &key, &kept, PutMode::Overwrite).await?;
+            sweep.status = SweepStatus::StoppedByBreaker;
+            sweep.failure = Some(plan.refusal());
             sweep.phase = Phase::Done;
         } else if sweep.dry_run || plan.due == 0 {
             sweep.phase = Phase::Done;

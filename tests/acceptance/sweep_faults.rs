@@ -1,0 +1,36 @@
+//! Faults at the worst moment: each was found by the simulation, and is told here by itself.
+
+use shared::operation::Operation;
+use shared::sweep::Trigger;
+use tests::Fault;
+
+use crate::sweep_stage::{DUE, Sweeps, staged, trigger};
+
+/// A sweep that the breaker has stopped is told, and can be released, although the bucket did not take its plan
+/// at first.
+#[tokio::test(start_paused = true)]
+async fn a_stopped_plan_that_the_bucket_does_not_take_at_once_is_told_and_released() {
+    let told = async |fault: Option<usize>| {
+        let stage = staged();
+        let sweeps = Sweeps::with_breaker(&stage, DUE - 1);
+        let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        if let Some(nth) = fault {
+            stage.script.fault("put", nth, Fault::LostBefore);
+        }
+        sweeps.deliver_all().await;
+        let report = sweeps.report(&id).await;
+        assert_eq!(report["status"], "STOPPED_BY_BREAKER", "{fault:?}: {report}");
+        let release_plan = report["planDigest"].as_str().map(ToOwned::to_owned);
+        let release = Trigger { release_plan, ..trigger(Operation::DeleteExpired, "b") };
+        sweeps.start(&release).await.unwrap();
+        sweeps.deliver_all().await;
+        sweeps.assert_deleted(&format!("{fault:?}")).await;
+        let calls = stage.script.calls();
+        let until_told = calls.iter().position(|call| call.subject.ends_with("/report.json")).unwrap();
+        calls[..until_told].iter().filter(|call| call.operation == "put").count()
+    };
+    // The first write is the start's.
+    for nth in 1..told(None).await {
+        told(Some(nth)).await;
+    }
+}
