@@ -1,8 +1,12 @@
 //! Faults at the worst moment: each was found by the simulation, and is told here by itself.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use shared::operation::Operation;
 use shared::sweep::Trigger;
-use tests::Fault;
+use tests::{Call, Director, Fate, Fault};
+use tokio::time::Instant;
 
 use crate::sweep_stage::{DUE, Sweeps, staged, trigger};
 
@@ -33,4 +37,42 @@ async fn a_stopped_plan_that_the_bucket_does_not_take_at_once_is_told_and_releas
     for nth in 1..told(None).await {
         told(Some(nth)).await;
     }
+}
+
+/// When calls of AWS IoT began, in a world whose bucket takes its time.
+#[derive(Clone)]
+struct SlowBucket {
+    began: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Director for SlowBucket {
+    fn sent(&mut self, call: &Call) -> Duration {
+        match call.operation {
+            "get" => return Duration::from_secs(15),
+            "put" | "send" => {}
+            _ => self.began.lock().unwrap().push(Instant::now()),
+        }
+        Duration::ZERO
+    }
+
+    fn arrives(&mut self, _: &Call) -> Fate {
+        Fate::default()
+    }
+}
+
+/// What reading the state takes is taken from the slice's time, and not from what is kept free at its end.
+#[tokio::test(start_paused = true)]
+async fn a_slow_bucket_makes_no_call_start_late() {
+    let stage = staged();
+    let sweeps = Sweeps { seconds: 30, rate: "1", ..Sweeps::new(&stage) };
+    sweeps.started(Operation::DeleteExpired, "a").await;
+    let slow = SlowBucket { began: Arc::default() };
+    stage.script.direct(slow.clone());
+    let start = Instant::now();
+    let message = stage.queue.sent().remove(0);
+    sweeps.slice(&message, crate::stage::now()).await.unwrap();
+    let began = slow.began.lock().unwrap();
+    // A third is kept free.
+    let late: Vec<_> = began.iter().map(|at| *at - start).filter(|at| at.as_secs() >= 20).collect();
+    assert!(!began.is_empty() && late.is_empty(), "{late:?}");
 }

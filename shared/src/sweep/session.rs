@@ -98,9 +98,8 @@ impl<'a> Session<'a> {
         worker: &Worker<'a, I, Q, A>,
         sweep: Sweep,
         version: UpdateVersion,
-        time: SliceTime,
+        (time, origin): (SliceTime, Instant),
     ) -> Self {
-        let origin = Instant::now();
         let left = Duration::try_from(time.deadline.duration_since(time.now)).unwrap_or_default();
         let deadline = origin + left.saturating_sub(MARGIN.min(left / 3));
         Self {
@@ -110,7 +109,7 @@ impl<'a> Session<'a> {
             pacer: Pacer::new(worker.rate, deadline),
             started: time.now,
             origin,
-            saved: origin,
+            saved: Instant::now(),
             in_doubt: false,
         }
     }

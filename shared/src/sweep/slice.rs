@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use jiff::Timestamp;
 use object_store::{ObjectStore, PutMode};
 use serde::Serialize;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::SliceMessage;
@@ -98,11 +99,13 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         holder: &str,
         time: SliceTime,
     ) -> Result<SliceEnd, SliceError> {
+        // What the reading takes is taken from the slice's time.
+        let origin = Instant::now();
         let (sweep, version) = store::load(self.bucket, &message.sweep_id).await?;
         if sweep.step != message.step || sweep.status.is_final() {
             return self.already_taken(&sweep, message).await;
         }
-        let mut session = Session::new(self, sweep, version, time);
+        let mut session = Session::new(self, sweep, version, (time, origin));
         session.claim(holder, time).await?;
         info!(event = "slice_started", sweep_id = %message.sweep_id, step = message.step, attempt = session.sweep.attempt);
 
