@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use shared::execution::Status;
 use shared::operation::Operation;
 use shared::sweep::Trigger;
-use tests::{Call, Director, Fate, Fault};
+use tests::{Call, Director, Fate, Fault, JobSetup};
 use tokio::time::Instant;
 
-use crate::sweep_stage::{DUE, Sweeps, staged, trigger};
+use crate::stage::{Stage, days_ago};
+use crate::sweep_stage::{DUE, Sweeps, count, outcomes, staged, trigger};
 
 /// A sweep that the breaker has stopped is told, and can be released, although the bucket did not take its plan
 /// at first.
@@ -37,6 +39,27 @@ async fn a_stopped_plan_that_the_bucket_does_not_take_at_once_is_told_and_releas
     for nth in 1..told(None).await {
         told(Some(nth)).await;
     }
+}
+
+/// Nothing is sent on what was read more than a minute ago, however long a throttled call waits for its turn.
+#[tokio::test(start_paused = true)]
+async fn a_hold_works_within_a_minute_while_a_call_is_throttled() {
+    let stage = Stage::new();
+    stage.iot.job("big", days_ago(200), JobSetup::default());
+    for nth in 0..3 {
+        stage.iot.execution("big", &format!("t{nth}"), Status::Succeeded, days_ago(99), days_ago(98));
+    }
+    for nth in 2..20 {
+        stage.script.fault("DeleteJobExecution", nth, Fault::Throttled);
+    }
+    let iot = stage.iot.clone();
+    stage.script.before("DeleteJobExecution", 3, move || iot.tag("big", "jobwarden:hold", ""));
+    let sweeps = Sweeps { rate: "1", ..Sweeps::of_everything(&stage) };
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "deleted"), count(&report, "refused")), (1, 2), "{report}");
+    assert_eq!((report["attempts"].as_u64(), outcomes(&report)), (Some(1), 3), "{report}");
 }
 
 /// When calls of AWS IoT began, in a world whose bucket takes its time.

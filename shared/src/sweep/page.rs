@@ -8,7 +8,7 @@ use super::apply::BELIEVED;
 use super::cursor::{ApplyCursor, Phase};
 use super::pace::IotOperation;
 use super::results;
-use super::session::{Lack, Session, Stop};
+use super::session::{Lack, Sent, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::{Pending, Sweep};
 use crate::access::{AccessPolicy, DecidingPolicy, Decision, Needs, Principal};
@@ -141,8 +141,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 ended = Ok(PageEnd::TooOld);
                 break;
             }
-            match self.act_on(session, record, &delete).await {
-                Ok(outcome) => results.push((record, outcome)),
+            match self.act_on(session, record, &delete, since + BELIEVED).await {
+                Ok(Some(outcome)) => results.push((record, outcome)),
+                Ok(None) => {
+                    ended = Ok(PageEnd::TooOld);
+                    break;
+                }
                 Err(stop) => {
                     ended = Err(stop);
                     break;
@@ -170,29 +174,36 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         ended
     }
 
+    /// Acts on one record. `None`: what was read of it may not be believed any more.
     async fn act_on(
         &self,
         session: &mut Session<'_>,
         record: &Record,
         delete: &Delete,
-    ) -> Result<Outcome, Stop> {
+        believed_until: Instant,
+    ) -> Result<Option<Outcome>, Stop> {
         for _ in 0..SENDINGS {
             let version = match A::OPERATION {
                 Operation::DeleteExpired => None,
                 Operation::CancelStale => match self.pin(session, record).await? {
                     Ok(version) => Some(version),
-                    Err(outcome) => return Ok(outcome),
+                    Err(outcome) => return Ok(Some(outcome)),
                 },
             };
-            match session.mutate(A::CALL, || A::send(self.iot, record, delete, version)).await? {
-                Ok(()) => return self.done(session, record).await,
-                Err(MutationError::NotFound(_)) => return Ok(Outcome::AlreadyGone),
+            let send = || A::send(self.iot, record, delete, version);
+            let answer = match session.mutate(A::CALL, believed_until, send).await? {
+                Sent::Answered(answer) => answer,
+                Sent::TooOld => return Ok(None),
+            };
+            let outcome = match answer {
+                Ok(()) => self.done(session, record).await?,
+                Err(MutationError::NotFound(_)) => Outcome::AlreadyGone,
                 Err(MutationError::InvalidState(_) | MutationError::VersionConflict(_)) => {
-                    return Ok(Outcome::NoLongerEligible);
+                    Outcome::NoLongerEligible
                 }
                 Err(MutationError::Invalid(message)) => {
                     error!(event = "refused_by_aws", message, record = ?record.identity());
-                    return Ok(Outcome::RefusedByAws);
+                    Outcome::RefusedByAws
                 }
                 Err(
                     MutationError::Unknown(_) | MutationError::Throttled(_) | MutationError::RoleRefused(_),
@@ -201,13 +212,15 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     session.in_doubt = true;
                     let settled = self.settle(session, record).await?;
                     session.in_doubt = false;
-                    if let Some(outcome) = settled {
-                        return Ok(outcome.confirmed());
+                    match settled {
+                        Some(outcome) => outcome.confirmed(),
+                        None => continue,
                     }
                 }
-            }
+            };
+            return Ok(Some(outcome));
         }
-        Ok(Outcome::NotConfirmed)
+        Ok(Some(Outcome::NotConfirmed))
     }
 
     /// Reads the version to pin a cancel to, if the execution is still the one that was judged: what

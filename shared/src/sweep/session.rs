@@ -87,6 +87,15 @@ pub(super) enum Lack {
     Unreadable(String),
 }
 
+/// What became of a mutation.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// AWS has answered, or has not when it should have.
+    Answered(Result<(), MutationError>),
+    /// It was not sent: what it was decided on may not be believed any more.
+    TooOld,
+}
+
 impl From<SliceError> for Stop {
     fn from(error: SliceError) -> Self {
         Self::Error(error)
@@ -205,8 +214,12 @@ impl<'a> Session<'a> {
     /// Counts a call that is about to be made, in its slot.
     async fn slot(&mut self, operation: IotOperation) -> Result<(), Stop> {
         self.pacer.slot(operation).await?;
-        *self.sweep.calls.entry(operation).or_default() += 1;
+        self.called(operation);
         Ok(())
+    }
+
+    fn called(&mut self, operation: IotOperation) {
+        *self.sweep.calls.entry(operation).or_default() += 1;
     }
 
     fn throttled(&mut self, operation: IotOperation) {
@@ -260,23 +273,29 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a mutation, paced: again only when it was throttled, which means that nothing
-    /// happened. Whatever else AWS answers goes to the caller.
+    /// happened. Whatever else AWS answers goes to the caller. Waiting for a slot takes its time, and
+    /// nothing is sent on what may not be believed any more.
     pub(super) async fn mutate<F>(
         &mut self,
         operation: IotOperation,
+        believed_until: Instant,
         mut call: impl FnMut() -> F,
-    ) -> Result<Result<(), MutationError>, Stop>
+    ) -> Result<Sent, Stop>
     where
         F: Future<Output = Result<(), MutationError>>,
     {
         loop {
-            self.slot(operation).await?;
+            self.pacer.slot(operation).await?;
+            if Instant::now() >= believed_until {
+                return Ok(Sent::TooOld);
+            }
+            self.called(operation);
             match call().await {
                 Err(MutationError::Throttled(_)) => self.throttled(operation),
                 Err(MutationError::RoleRefused(source)) => return Err(role_refused(operation, &*source)),
                 answer => {
                     self.pacer.went_through(operation);
-                    return Ok(answer);
+                    return Ok(Sent::Answered(answer));
                 }
             }
         }
