@@ -99,3 +99,21 @@ async fn a_slow_bucket_makes_no_call_start_late() {
     let late: Vec<_> = began.iter().map(|at| *at - start).filter(|at| at.as_secs() >= 20).collect();
     assert!(!began.is_empty() && late.is_empty(), "{late:?}");
 }
+
+/// Descriptions for the records and for the versions share a quota: what is described for the records of a page leaves
+/// time for acting on them, however little there is.
+#[tokio::test(start_paused = true)]
+async fn records_in_full_leave_time_to_act_on_them() {
+    let stage = Stage::new();
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    for thing in ["one", "two", "three"] {
+        stage.iot.execution("fw", thing, Status::Queued, days_ago(99), days_ago(99));
+    }
+    let sweeps = Sweeps::with_rules(&stage, |shipped| shipped.replace("\"summary\"", "\"full\""));
+    let sweeps = Sweeps { seconds: 6, rate: "0.5", ..sweeps };
+    let id = sweeps.started(Operation::CancelStale, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((outcomes(&report), &report["status"]), (3, &"SUCCEEDED".into()), "{report}");
+    assert!(stage.iot.executions().iter().all(|execution| execution.row.status == Status::Canceled));
+}

@@ -43,7 +43,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let key = store::candidates_key(planned_by, cursor.segment);
         let (candidates, _): (Vec<Candidate>, _) = store::get(self.bucket, &key).await?;
         while let Some(candidate) = candidates.get(cursor.index) {
-            let rest = self.apply_job(session, &mut cursor, candidate).await?;
+            let rest = match self.apply_job(session, &mut cursor, candidate).await {
+                Ok(rest) => rest,
+                Err(stop) => {
+                    // What has been met with so far need not be met with again.
+                    session.sweep.phase = Phase::applying(&cursor);
+                    return Err(stop);
+                }
+            };
             cursor.end_page();
             account(session, &cursor, candidate, rest);
             cursor.next_candidate();

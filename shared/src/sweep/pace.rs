@@ -153,6 +153,12 @@ impl Pacer {
         }
     }
 
+    /// When the operation's next slot is.
+    pub(super) fn next_slot(&self, operation: IotOperation) -> Instant {
+        let now = Instant::now();
+        self.lanes.get(&operation).map_or(now, |lane| lane.next.max(now))
+    }
+
     /// How much time is left for calls.
     pub(super) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())

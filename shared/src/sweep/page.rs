@@ -67,7 +67,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let needs = needs_of(&candidate.due);
             // Reading facts takes its time, and acting on what they allow needs some too.
             let begun = !records.is_empty() || cursor.met.len() > met_before;
-            if needs.any() && begun && Instant::now() >= enough {
+            let next = session.next_slot(IotOperation::DescribeJobExecution);
+            if needs.any() && begun && next >= enough {
                 end = PageEnd::TooOld;
                 break;
             }

@@ -227,6 +227,11 @@ impl<'a> Session<'a> {
         *self.sweep.throttled.entry(operation).or_default() += 1;
     }
 
+    /// When the operation's next call can be made.
+    pub(super) fn next_slot(&self, operation: IotOperation) -> Instant {
+        self.pacer.next_slot(operation)
+    }
+
     /// How much time is left for calls.
     pub(super) fn left(&self) -> Duration {
         self.pacer.left()
