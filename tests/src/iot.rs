@@ -86,9 +86,11 @@ pub struct Mutation {
     pub execution: FakeExecution,
 }
 
+type Watch = Box<dyn FnMut(&Mutation) + Send>;
+
 /// Is told of every mutation at the moment of its effect.
 #[derive(Clone, Default)]
-struct Witness(Arc<Mutex<Option<Box<dyn FnMut(&Mutation) + Send>>>>);
+struct Witness(Arc<Mutex<Option<Watch>>>);
 
 impl fmt::Debug for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,137 @@
+//! The second opinion: what the rules say of an execution, written down once more and plainly, over the rules
+//! as they were made up and the world as it truly is. It shares nothing with the code under test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use shared::execution::{ExecutionRow, JobStatus, Status};
+use shared::operation::Operation;
+use tests::{FakeExecution, FakeIot, JobSetup};
+
+use crate::rules::{Rule, Rules, TERMINAL};
+
+const HOLD: &str = "jobwarden:hold";
+
+/// What tells an execution from every other one of a case.
+pub(crate) type Key = (String, String, i64, Timestamp);
+
+pub(crate) fn key(execution: &FakeExecution) -> Key {
+    let row = &execution.row;
+    (execution.job.to_string(), row.thing_name.to_string(), row.execution_number.get(), row.queued_at)
+}
+
+/// Which access policy is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// As shipped.
+    Shipped,
+    /// Sweeps may cancel what runs, of the jobs `fw-*`.
+    ForcesFirmware,
+}
+
+/// What the oracle knows: the rules, and whose status nobody can read.
+#[derive(Debug)]
+pub(crate) struct Oracle<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) unreadable: &'a BTreeSet<(String, String)>,
+    pub(crate) policy: Policy,
+}
+
+impl Oracle<'_> {
+    /// The rule by which an execution is due at `now`, where one has it due and nobody holds it.
+    pub(crate) fn due(
+        &self,
+        operation: Operation,
+        now: Timestamp,
+        job: (&str, &JobSetup),
+        row: &ExecutionRow,
+    ) -> Option<&str> {
+        let (job_id, setup) = job;
+        if setup.tags.contains_key(HOLD) || setup.namespace.is_some() {
+            return None;
+        }
+        if self.unreadable.contains(&(job_id.to_owned(), row.thing_name.to_string())) {
+            return None;
+        }
+        let rule = self.rules.rules.iter().find(|rule| is_for(rule, job)).unwrap_or(&self.rules.default);
+        let (hours, from) = match operation {
+            Operation::DeleteExpired => {
+                let nth = TERMINAL.iter().position(|status| *status == row.status)?;
+                (rule.delete_after[nth]?, row.last_updated_at)
+            }
+            Operation::CancelStale if row.status == Status::Queued => (rule.cancel_after?, row.queued_at),
+            Operation::CancelStale if row.status == Status::InProgress => {
+                let permitted = self.policy == Policy::ForcesFirmware && job_id.starts_with("fw-");
+                let queues_another = setup.retries || setup.continuous;
+                if !permitted || queues_another {
+                    return None;
+                }
+                (rule.cancel_running_after?, row.last_updated_at)
+            }
+            Operation::CancelStale => return None,
+        };
+        let nanoseconds = |time: Timestamp| time.as_nanosecond();
+        let late =
+            [row.queued_at, row.last_updated_at].iter().any(|time| nanoseconds(*time) > nanoseconds(now));
+        let age = nanoseconds(now) - nanoseconds(from);
+        let old = age >= i128::from(hours) * 3600 * 1_000_000_000;
+        let retried = operation == Operation::DeleteExpired && may_be_retried(setup, row);
+        (old && !late && !retried).then_some(rule.name.as_str())
+    }
+
+    /// Everything that is due in a world.
+    pub(crate) fn all_due(
+        &self,
+        operation: Operation,
+        now: Timestamp,
+        iot: &FakeIot,
+    ) -> BTreeMap<Key, (String, Status)> {
+        let executions = iot.executions().into_iter();
+        executions
+            .filter_map(|execution| {
+                let setup = iot.job_setup(&execution.job)?;
+                let rule = self.due(operation, now, (execution.job.as_str(), &setup), &execution.row)?;
+                Some((key(&execution), (rule.to_owned(), execution.row.status)))
+            })
+            .collect()
+    }
+}
+
+fn is_for(rule: &Rule, (job_id, setup): (&str, &JobSetup)) -> bool {
+    let by_id = rule.job_ids.is_empty() || rule.job_ids.iter().any(|pattern| fits(pattern, job_id));
+    let by_tags = rule
+        .job_tags
+        .iter()
+        .all(|(key, wanted)| setup.tags.get(*key).is_some_and(|value| fits(wanted, value)));
+    let by_target = rule.continuous.is_none_or(|continuous| continuous == setup.continuous);
+    by_id && by_tags && by_target
+}
+
+/// The textbook recursion.
+fn fits(pattern: &str, text: &str) -> bool {
+    match (pattern.chars().next(), text.chars().next()) {
+        (None, None) => true,
+        (Some('*'), _) => fits(&pattern[1..], text) || !text.is_empty() && fits(pattern, &text[1..]),
+        (Some(wanted), Some(is)) if wanted == is => fits(&pattern[1..], &text[1..]),
+        _ => false,
+    }
+}
+
+/// Whether the job may still queue another execution after this one.
+pub(crate) fn may_be_retried(setup: &JobSetup, row: &ExecutionRow) -> bool {
+    let limit = match row.status {
+        Status::Failed => setup.retry_limits.failed,
+        Status::TimedOut => setup.retry_limits.timed_out,
+        Status::Queued
+        | Status::InProgress
+        | Status::Succeeded
+        | Status::Rejected
+        | Status::Removed
+        | Status::Canceled => 0,
+    };
+    let open = match setup.status {
+        None | Some(JobStatus::InProgress | JobStatus::Scheduled) => true,
+        Some(JobStatus::Canceled | JobStatus::Completed | JobStatus::DeletionInProgress) => false,
+    };
+    open && row.retry_attempt.unwrap_or(0) < i64::from(limit)
+}

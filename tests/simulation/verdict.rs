@@ -1,0 +1,268 @@
+//! What must hold when a case has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::execution::Status;
+use shared::operation::Operation;
+use shared::sweep::{self, Outcome, OutcomeKind, Report, Share, Sweep, SweepId, SweepStatus};
+
+use crate::oracle::{self, Key};
+use crate::stage::Stage;
+
+/// How many executions had which outcome.
+pub(crate) fn outcomes(sweep: &Sweep) -> BTreeMap<Outcome, u64> {
+    sweep.outcomes()
+}
+
+/// How many executions with such an outcome were, or may have been, hit by the sweep itself.
+fn has_hit(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Deleted
+        | Outcome::DeletedByInterruptedSlice
+        | Outcome::Canceled
+        | Outcome::CanceledByInterruptedSlice
+        | Outcome::CanceledNotSeenYet
+        | Outcome::CanceledNotCompared
+        | Outcome::Mismatch => true,
+        Outcome::AlreadyGone
+        | Outcome::NoLongerEligible
+        | Outcome::Replaced
+        | Outcome::Refused
+        | Outcome::JobUnreadable
+        | Outcome::FactUnreadable
+        | Outcome::NotSeenAgain
+        | Outcome::RefusedByAws
+        | Outcome::Unreadable
+        | Outcome::NotConfirmed => false,
+    }
+}
+
+/// Whether nothing was sent for what had such an outcome.
+fn left_alone(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Refused | Outcome::JobUnreadable | Outcome::FactUnreadable | Outcome::NotSeenAgain => true,
+        Outcome::Deleted
+        | Outcome::DeletedByInterruptedSlice
+        | Outcome::Canceled
+        | Outcome::CanceledByInterruptedSlice
+        | Outcome::CanceledNotSeenYet
+        | Outcome::CanceledNotCompared
+        | Outcome::AlreadyGone
+        | Outcome::NoLongerEligible
+        | Outcome::Replaced
+        | Outcome::RefusedByAws
+        | Outcome::Unreadable
+        | Outcome::NotConfirmed
+        | Outcome::Mismatch => false,
+    }
+}
+
+/// Whether a sweep gives up on what has such an outcome although it stays due: it says so, and the next one goes on.
+fn given_up(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::JobUnreadable | Outcome::FactUnreadable | Outcome::Unreadable | Outcome::NotConfirmed => {
+            true
+        }
+        Outcome::Deleted
+        | Outcome::DeletedByInterruptedSlice
+        | Outcome::Canceled
+        | Outcome::CanceledByInterruptedSlice
+        | Outcome::CanceledNotSeenYet
+        | Outcome::CanceledNotCompared
+        | Outcome::AlreadyGone
+        | Outcome::NoLongerEligible
+        | Outcome::Replaced
+        | Outcome::Refused
+        | Outcome::NotSeenAgain
+        | Outcome::RefusedByAws
+        | Outcome::Mismatch => false,
+    }
+}
+
+fn sum(outcomes: &BTreeMap<Outcome, u64>, which: impl Fn(Outcome) -> bool) -> u64 {
+    outcomes.iter().filter(|(outcome, _)| which(**outcome)).map(|(_, count)| count).sum()
+}
+
+impl Stage<'_> {
+    pub(crate) async fn read(&self, id: &SweepId) -> Option<Sweep> {
+        let sweep = sweep::read(&self.bucket.unscripted(), id).await;
+        self.notes.must(sweep.is_ok(), || format!("{id} cannot be read: {sweep:?}"));
+        sweep.ok()
+    }
+
+    /// What holds for every sweep that has come to rest, whatever has happened.
+    pub(crate) async fn judge(&self, nth: usize, id: &SweepId) -> Option<Sweep> {
+        let sweep = self.read(id).await?;
+        let note = self.sweep_note(nth);
+        let must = |holds: bool, what: &str| {
+            self.notes.must(holds, || format!("{what}: {note:?} {:?} {sweep:?}", outcomes(&sweep)));
+        };
+        must(sweep.status.is_final(), "a sweep has not ended");
+        let outcomes = outcomes(&sweep);
+        for (outcome, count) in &outcomes {
+            if *count > 0 {
+                self.notes.count(&format!("outcome: {outcome:?}"));
+            }
+        }
+        self.notes.count(&format!("sweep: {:?}", sweep.status));
+        must(sweep.now == note.now && sweep.dry_run == note.dry_run, "a sweep is not what was asked for");
+        if note.dry_run {
+            must(note.sent == 0 && note.done == 0 && sweep.attempts == 0, "a dry run has acted");
+            must(outcomes.is_empty() && sweep.archive.records == 0, "a dry run has done something");
+        }
+        let planned = sweep.plan.as_ref().map_or(0, |plan| plan.due);
+        must(sweep.attempts <= planned, "more attempts than the plan holds");
+        let stopped = sweep.status == SweepStatus::StoppedByBreaker;
+        let released = sweep.release.is_some();
+        must(
+            released || stopped || planned <= self.case.rules.max_actions,
+            "a plan passed that is too large",
+        );
+        if stopped {
+            must(planned > self.case.rules.max_actions, "the breaker stopped what it should let pass");
+            must(note.sent == 0 && sweep.attempts == 0, "a stopped sweep has acted");
+        }
+        if sweep.status == SweepStatus::Succeeded && !sweep.dry_run {
+            must(outcomes.values().sum::<u64>() == planned, "outcomes do not add up to the plan");
+        }
+        if sweep.status == SweepStatus::Succeeded {
+            must(
+                sum(&outcomes, |o| !left_alone(o)) == sweep.attempts,
+                "attempts are not those of the outcomes",
+            );
+        }
+        if self.is_alone() {
+            must(note.done <= planned, "more was hit than planned");
+            let others = {
+                let notes = self.notes.lock();
+                notes.other_deleters || notes.hit_another
+            };
+            if sweep.status == SweepStatus::Succeeded && !others {
+                must(sum(&outcomes, has_hit) == note.done, "what was hit is not what is told");
+            }
+        }
+        self.judge_report(&sweep).await;
+        Some(sweep)
+    }
+
+    /// Whether no second invocation may have been at work at any time.
+    fn is_alone(&self) -> bool {
+        self.case.skew == 0 && self.case.twins.is_empty() && self.case.sweeps.len() == 1
+    }
+
+    async fn judge_report(&self, sweep: &Sweep) {
+        let id = &sweep.sweep_id;
+        let report = sweep::report(&self.bucket.unscripted(), id).await;
+        let report = report.map_err(|error| error.to_string());
+        let report =
+            report.and_then(|json| serde_json::from_value::<Report>(json).map_err(|error| error.to_string()));
+        let report = match report {
+            Ok(report) => report,
+            Err(problem) => return self.notes.wrong(format!("{id} has no report: {problem}")),
+        };
+        let must = |holds: bool, what: &str| {
+            self.notes.must(holds, || format!("{what}: {report:?} {sweep:?}"));
+        };
+        let (due, kept) = (report.plan.total(), report.kept.total());
+        let unreadable: u64 = report.unreadable.values().sum();
+        must(report.rows_seen == due + kept + unreadable, "a report's rows do not add up");
+        must(report.due == due, "a report's due rows are not its plan");
+        let jobs = report.jobs;
+        if report.status != SweepStatus::Failed {
+            let told = jobs.too_young + jobs.never + jobs.unreadable + jobs.scanned + jobs.gone;
+            must(jobs.seen == told, "jobs are missing from a report");
+        }
+        must(report.status == sweep.status, "a report tells another end");
+        must(report.attempts == sweep.attempts, "a report tells other attempts");
+        must(report.rows_seen == sweep.rows_seen(), "a report tells other rows");
+        must(report.results == sweep.results, "a report tells other results");
+        must(report.outcomes == sweep.outcomes(), "a report tells other outcomes");
+    }
+
+    /// A dry run writes nothing but what belongs to itself.
+    pub(crate) async fn judge_dry_bucket(&self, sweeps: &[Sweep]) {
+        if sweeps.iter().any(|sweep| !sweep.dry_run) {
+            return;
+        }
+        let stopped = sweeps.iter().any(|sweep| sweep.status == SweepStatus::StoppedByBreaker);
+        for key in self.bucket.unscripted().keys("").await {
+            let own = sweeps.iter().any(|sweep| key.starts_with(&format!("sweeps/{}/", sweep.sweep_id)));
+            let plan = stopped && key.starts_with("sweeps/stopped-plans/");
+            self.notes.must(own || plan, || format!("a dry run has written {key}"));
+        }
+    }
+
+    /// In a world that nobody else has changed, everything due goes, but for what a sweep says it has given up on.
+    pub(crate) fn judge_undisturbed(&self, before: &BTreeSet<Key>, nth: usize, sweep: &Sweep) {
+        let given_up = sum(&outcomes(sweep), given_up);
+        let worked = sweep.status == SweepStatus::Succeeded && !sweep.dry_run;
+        let at_work = self.case.sweeps.iter().filter(|spec| !spec.dry_run).count();
+        // Where another invocation may delete at the same time, pages shift under this one.
+        let one_by_one = self.case.skew == 0 && at_work == 1;
+        if self.notes.lock().world_changed || !worked || !one_by_one || sweep.jobs.unreadable > 0 {
+            return;
+        }
+        let note = self.sweep_note(nth);
+        let left = self.case.oracle().all_due(note.operation, note.now, &self.iot);
+        let left: Vec<_> = left.keys().filter(|key| before.contains(*key)).collect();
+        self.notes.must(left.len() as u64 <= given_up, || {
+            format!("{left:?} was due all the time and has stayed: {sweep:?}")
+        });
+    }
+
+    /// In a world at rest a fresh sweep takes what the oracle has due, and nothing else.
+    pub(crate) fn judge_fresh(&self, nth: usize, sweep: &Sweep, before: &[tests::FakeExecution]) {
+        let note = self.sweep_note(nth);
+        let setup = |execution: &tests::FakeExecution| self.iot.job_setup(&execution.job).unwrap_or_default();
+        let rule = |execution: &tests::FakeExecution| {
+            let (setup, oracle) = (setup(execution), self.case.oracle());
+            let job = (execution.job.as_str(), &setup);
+            oracle.due(note.operation, note.now, job, &execution.row).map(ToOwned::to_owned)
+        };
+        let (due, kept): (Vec<_>, Vec<_>) = before.iter().partition(|execution| rule(execution).is_some());
+        let must = |holds: bool, what: &str| {
+            self.notes.must(holds, || format!("{what}: due is {due:?}, in {sweep:?}"));
+        };
+        let mut expected = BTreeMap::new();
+        for execution in &due {
+            let line = (rule(execution).unwrap_or_default(), execution.row.status);
+            *expected.entry(line).or_insert(0) += 1;
+        }
+        let (planned, _) = sweep.tally.verdicts();
+        let planned: BTreeMap<_, _> = planned
+            .iter()
+            .map(|(kind, count)| ((kind.share.rule.clone(), kind.share.status), count))
+            .collect();
+        must(planned == expected, "a fresh plan is not what is due");
+        let after = self.iot.executions();
+        let untouched = |execution: &&tests::FakeExecution| after.contains(execution);
+        must(kept.iter().all(untouched), "a fresh sweep has touched what is not due");
+        if due.len() as u64 > self.case.rules.max_actions && sweep.release.is_none() {
+            must(sweep.status == SweepStatus::StoppedByBreaker, "a plan that is too large was not stopped");
+            return must(after == before, "a stopped sweep has changed the world");
+        }
+        must(sweep.status == SweepStatus::Succeeded, "a fresh sweep has not succeeded");
+        let gone = |execution: &&tests::FakeExecution| {
+            let found = after.iter().find(|other| oracle::key(other) == oracle::key(execution));
+            match (note.operation, found) {
+                (Operation::DeleteExpired, found) => found.is_none(),
+                (Operation::CancelStale, found) => found.is_some_and(|other| {
+                    let ran = execution.row.status == Status::InProgress;
+                    other.row.status == Status::Canceled && other.force_canceled == ran
+                }),
+            }
+        };
+        must(due.iter().all(gone), "a fresh sweep has left something due");
+        let outcome = match note.operation {
+            Operation::DeleteExpired => Outcome::Deleted,
+            Operation::CancelStale => Outcome::Canceled,
+        };
+        let told: BTreeMap<_, _> = sweep.results.iter().collect();
+        let expected: BTreeMap<_, _> = expected
+            .into_iter()
+            .map(|((rule, status), count)| (OutcomeKind { share: Share { rule, status }, outcome }, count))
+            .collect();
+        let expected = expected.iter().map(|(kind, count)| (kind, *count)).collect();
+        must(told == expected, "a fresh sweep counts something else than what it did");
+    }
+}
