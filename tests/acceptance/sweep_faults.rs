@@ -117,3 +117,22 @@ async fn records_in_full_leave_time_to_act_on_them() {
     assert_eq!((outcomes(&report), &report["status"]), (3, &"SUCCEEDED".into()), "{report}");
     assert!(stage.iot.executions().iter().all(|execution| execution.row.status == Status::Canceled));
 }
+
+/// What a slice has met with when its time is over in the middle of a page need not be met with by the next one.
+#[tokio::test(start_paused = true)]
+async fn refused_rows_whose_facts_cost_calls_come_to_an_end_in_short_slices() {
+    let stage = Stage::new();
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    for nth in 0..5 {
+        stage.iot.execution("fw", &format!("t{nth}"), Status::Succeeded, days_ago(99), days_ago(98));
+    }
+    let iot = stage.iot.clone();
+    stage.script.before("ListJobExecutionsForJob", 2, move || iot.tag("fw", "jobwarden:hold", ""));
+    let sweeps = Sweeps::with_rules(&stage, |shipped| shipped.replace("\"summary\"", "\"full\""));
+    let sweeps = Sweeps { seconds: 6, rate: "0.5", ..sweeps };
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "refused"), outcomes(&report)), (5, 5), "{report}");
+    assert_eq!(stage.mutations(), 0);
+}

@@ -145,9 +145,10 @@ impl Stage<'_> {
         Some(sweep)
     }
 
-    /// Whether no second invocation may have been at work at any time.
+    /// Whether no second invocation can have been at work at any time: where clocks agree, a delivery that
+    /// comes twice is held off.
     fn is_alone(&self) -> bool {
-        self.case.skew == 0 && self.case.twins.is_empty() && self.case.sweeps.len() == 1
+        self.case.skew == 0 && self.case.sweeps.len() == 1
     }
 
     async fn judge_report(&self, sweep: &Sweep) {
