@@ -37,23 +37,20 @@ impl Pattern {
 
     /// Whether the whole of `text` fits.
     pub fn matches(&self, text: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        let Some((first, more)) = self.0.split_once('*') else {
+            return self.0 == text;
+        };
+        let (middle, last) = more.rsplit_once('*').unwrap_or(("", more));
+        let Some(mut rest) = text.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else {
             return false;
         };
-        let mut parts: Vec<_> = parts.collect();
-        // Without a star there is one part, and nothing may be left.
-        let Some(last) = parts.pop() else {
-            return rest.is_empty();
-        };
-        let mut rest = rest;
-        for part in parts {
+        for part in middle.split('*') {
             let Some((_, after)) = rest.split_once(part) else {
                 return false;
             };
             rest = after;
         }
-        rest.ends_with(last)
+        true
     }
 }
 

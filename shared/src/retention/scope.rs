@@ -63,7 +63,9 @@ impl Scope {
     /// needs no tags.
     pub(super) fn fits(&self, job: &KnownJob<'_>) -> Fit {
         let job_id = job.job_id.as_str();
-        let by_id = self.job_ids.is_empty() || self.job_ids.iter().any(|pattern| pattern.matches(job_id));
+        if !self.job_ids.is_empty() && !self.job_ids.iter().any(|pattern| pattern.matches(job_id)) {
+            return Fit::No;
+        }
         let by_tags = || job.tags.map(|tags| self.fits_tags(tags));
         let by_tags = if self.job_tags.is_empty() { Some(true) } else { by_tags() };
         let by_target = match (self.target_selection, job.target_selection) {
@@ -71,10 +73,10 @@ impl Scope {
             (Some(_), None) => None,
             (Some(named), Some(is)) => Some(named == is),
         };
-        match (by_id, by_target, by_tags) {
-            (false, _, _) | (_, Some(false), _) | (_, _, Some(false)) => Fit::No,
-            (true, Some(true), Some(true)) => Fit::Yes,
-            (true, None, _) | (true, _, None) => Fit::Open,
+        match (by_target, by_tags) {
+            (Some(false), _) | (_, Some(false)) => Fit::No,
+            (Some(true), Some(true)) => Fit::Yes,
+            (None, _) | (_, None) => Fit::Open,
         }
     }
 
