@@ -34,7 +34,7 @@ use std::thread;
 use case::Case;
 use life::{Trace, live};
 
-/// The first seed, unless another is asked for. A landing must not fail for another's bug: it is fixed.
+/// The first seed, unless another is asked for. Fixed, so that no change fails for a bug that was there before.
 const FROM: u64 = 1_000_000;
 
 /// How many cases; fewer where they take ten times as long, without optimisation.
