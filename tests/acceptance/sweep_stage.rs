@@ -267,3 +267,21 @@ pub(crate) fn outcomes(report: &Value) -> u64 {
 pub(crate) fn count(report: &Value, outcome: &str) -> u64 {
     report["outcomes"][outcome].as_u64().unwrap_or_default()
 }
+
+/// The ARN of a thing of the fake account.
+pub(crate) fn arn(thing: impl std::fmt::Display) -> String {
+    format!("arn:aws:iot:eu-west-1:123456789012:thing/{thing}")
+}
+
+/// To whom a sweep's lists send which job again.
+pub(crate) async fn reissued(stage: &Stage, id: &SweepId) -> BTreeSet<(String, String)> {
+    let mut again = BTreeSet::new();
+    let root = format!("sweeps/{id}/reissue/");
+    for key in stage.bucket.keys(&root).await {
+        let job = key[root.len()..].split('/').next().unwrap();
+        let targets: Vec<String> = serde_json::from_slice(&stage.bucket.bytes(&key).await).unwrap();
+        assert!(targets.len() <= 100);
+        again.extend(targets.into_iter().map(|target| (job.to_owned(), target)));
+    }
+    again
+}

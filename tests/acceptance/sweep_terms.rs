@@ -1,6 +1,7 @@
 //! What a rule's terms say besides durations: how much is archived, and force for what runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,9 +11,10 @@ use shared::execution::Status;
 use shared::operation::Operation;
 use shared::sweep::Outcome;
 use tests::{Device, Fault, JobSetup};
+use tokio::time::timeout;
 
-use crate::stage::{Stage, days_ago};
-use crate::sweep_stage::{Sweeps, count, outcomes, rule, staged};
+use crate::stage::{Stage, days_ago, now};
+use crate::sweep_stage::{Sweeps, arn, count, outcomes, reissued, rule, staged};
 
 const STUCK: &str = include_str!("../../policies/examples/stuck-devices.cedar");
 
@@ -253,7 +255,7 @@ async fn what_came_of_each_is_told_row_by_row_and_can_be_sent_again() {
     stage.script.before("CancelJobExecution", 5, move || device.update(Status::InProgress));
     let sweeps = Sweeps::of_everything(&stage);
     let id = sweeps.started(Operation::CancelStale, "a").await;
-    // A slice that dies in the middle: what it did is told by its successor.
+    // An answer that is lost: it is looked at, and told as what it is.
     stage.script.fault("CancelJobExecution", 100, Fault::LostAfter);
     sweeps.deliver_all().await;
     let report = sweeps.report(&id).await;
@@ -267,21 +269,14 @@ async fn what_came_of_each_is_told_row_by_row_and_can_be_sent_again() {
         let expected = if thing == "t007" { Outcome::NoLongerEligible } else { Outcome::Canceled };
         assert_eq!(*outcome, expected, "{thing}");
     }
-    let mut again = BTreeSet::new();
-    let lists = stage.bucket.keys(&format!("sweeps/{id}/reissue/fw/")).await;
-    for key in &lists {
-        let targets: Vec<String> = serde_json::from_slice(&stage.bucket.bytes(key).await).unwrap();
-        assert!(targets.len() <= 100);
-        again.extend(targets);
-    }
-    let arns = told.keys().filter(|thing| *thing != "t007");
-    let arns: BTreeSet<_> =
-        arns.map(|thing| format!("arn:aws:iot:eu-west-1:123456789012:thing/{thing}")).collect();
-    assert_eq!((lists.len(), again), (3, arns));
+    let canceled = told.keys().filter(|thing| *thing != "t007");
+    let canceled: BTreeSet<_> = canceled.map(|thing| ("fw".to_owned(), arn(thing))).collect();
+    assert_eq!(reissued(&stage, &id).await, canceled);
+    assert_eq!(stage.bucket.keys(&format!("sweeps/{id}/reissue/fw/")).await.len(), 3);
 }
 
-/// Which of a worker's writes is the first that tells outcomes.
-async fn first_telling(operation: Operation) -> usize {
+/// Which of a worker's writes is the first to such a place.
+async fn first_write(operation: Operation, place: &str) -> usize {
     let stage = staged();
     let sweeps = Sweeps::new(&stage);
     sweeps.started(operation, "a").await;
@@ -289,18 +284,22 @@ async fn first_telling(operation: Operation) -> usize {
     sweeps.deliver_all().await;
     let calls = stage.script.calls();
     let mut writes = calls[started..].iter().filter(|call| call.operation == "put");
-    writes.position(|call| call.subject.starts_with("outcomes/")).unwrap() + 1
+    writes.position(|call| call.subject.contains(place)).unwrap() + 1
 }
 
 /// What cannot be told does not count: it is looked at again, and told then.
 #[tokio::test(start_paused = true)]
 async fn outcomes_that_the_bucket_does_not_take_are_told_by_the_next_slice() {
-    for operation in [Operation::DeleteExpired, Operation::CancelStale] {
+    for (operation, place) in [
+        (Operation::DeleteExpired, "outcomes/"),
+        (Operation::CancelStale, "outcomes/"),
+        (Operation::CancelStale, "/reissue/"),
+    ] {
         for fault in [Fault::LostBefore, Fault::LostAfter] {
             let stage = staged();
             let sweeps = Sweeps::new(&stage);
             let id = sweeps.started(operation, "a").await;
-            stage.script.fault("put", first_telling(operation).await, fault);
+            stage.script.fault("put", first_write(operation, place).await, fault);
             sweeps.deliver_all().await;
             let report = sweeps.report(&id).await;
             let due = report["due"].as_u64().unwrap();
@@ -316,8 +315,62 @@ async fn outcomes_that_the_bucket_does_not_take_are_told_by_the_next_slice() {
             let told: BTreeSet<_> =
                 rows.iter().map(|row| (row.job_id.clone(), row.thing_name.clone())).collect();
             assert_eq!(told.len() as u64, due, "{fault:?}");
-            // Where the bucket has taken it and its answer was lost, it is told twice.
-            assert_eq!(rows.len() as u64 > due, fault == Fault::LostAfter, "{fault:?}");
+            // Where the bucket has taken it and something was lost after it, it is told twice.
+            let twice = place == "/reissue/" || fault == Fault::LostAfter;
+            assert_eq!(rows.len() as u64 > due, twice, "{place} {fault:?}");
+            let again = reissued(&stage, &id).await;
+            let canceled: BTreeSet<_> =
+                told.iter().map(|(job, thing)| (job.to_string(), arn(thing))).collect();
+            let expected = if operation == Operation::CancelStale { canceled } else { BTreeSet::new() };
+            assert_eq!(again, expected, "{place} {fault:?}");
         }
+    }
+}
+
+/// Nothing of a plan is carried out by other rules; what was done of it before is told all the same.
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_slice_did_is_told_where_the_rules_have_changed_since() {
+    let calls = |stage: &Stage| stage.script.calls().into_iter().map(|call| call.operation);
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    sweeps.started(Operation::CancelStale, "a").await;
+    let started = calls(&stage).count();
+    sweeps.deliver_all().await;
+    let last = calls(&stage).skip(started).collect::<Vec<_>>();
+    let last = last.iter().rposition(|operation| *operation == "CancelJobExecution").unwrap() + 1;
+
+    let stage = staged();
+    let sweeps = Sweeps::new(&stage);
+    let id = sweeps.started(Operation::CancelStale, "a").await;
+    stage.script.die_after(last);
+    let first = stage.queue.sent().remove(0);
+    assert!(timeout(Duration::from_secs(2000), sweeps.slice(&first, now())).await.is_err());
+    assert_eq!(stage.script.count("CancelJobExecution"), 2);
+    Sweeps::with_breaker(&stage, 9_999).deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!(report["status"], "FAILED", "{report}");
+    let told = (count(&report, "canceled"), count(&report, "canceledByInterruptedSlice"));
+    assert_eq!((told, &report["attempts"]), ((1, 1), &2.into()), "{report}");
+    let stale = [("fw-1", "stale-1"), ("fw-2", "stale-0")];
+    let stale: BTreeSet<_> = stale.into_iter().map(|(job, thing)| (job.to_owned(), arn(thing))).collect();
+    // They are of two jobs, and the first has been told by the slice that died.
+    assert_eq!(reissued(&stage, &id).await, stale);
+}
+
+/// A listing may show for a while what has gone.
+#[tokio::test(start_paused = true)]
+async fn what_a_listing_still_shows_is_not_counted_twice() {
+    for operation in [Operation::DeleteExpired, Operation::CancelStale] {
+        let stage = Stage::new();
+        stage.iot.page_size(4);
+        stage.iot.lag(2);
+        stage.iot.job("fw", days_ago(200), JobSetup::default());
+        for nth in 0..12 {
+            stage.iot.execution("fw", &format!("d{nth}"), Status::Succeeded, days_ago(120), days_ago(119));
+            stage.iot.execution("fw", &format!("w{nth}"), Status::Queued, days_ago(120), days_ago(119));
+        }
+        let report = swept(&Sweeps::new(&stage), operation).await;
+        let done = count(&report, "deleted") + count(&report, "canceled");
+        assert_eq!((done, outcomes(&report), &report["attempts"]), (12, 12, &12.into()), "{report}");
     }
 }

@@ -131,18 +131,51 @@ impl Stage<'_> {
                 "attempts are not those of the outcomes",
             );
         }
+        let others = {
+            let notes = self.notes.lock();
+            notes.other_deleters || notes.hit_another
+        };
         if self.is_alone() {
             must(note.done <= planned, "more was hit than planned");
-            let others = {
-                let notes = self.notes.lock();
-                notes.other_deleters || notes.hit_another
-            };
             if sweep.status == SweepStatus::Succeeded && !others {
                 must(sum(&outcomes, has_hit) == note.done, "what was hit is not what is told");
             }
         }
         self.judge_report(&sweep).await;
+        // A sweep that fails because its role is refused may leave untold what became of its last page.
+        let failed = self.notes.lock().counts.contains_key(&format!("sweep: {:?}", SweepStatus::Failed));
+        if self.is_alone() && sweep.status == SweepStatus::Succeeded && !others && !failed {
+            self.judge_told().await;
+        }
         Some(sweep)
+    }
+
+    /// Whatever has been hit has a row that tells it, and what was cancelled can be sent again.
+    async fn judge_told(&self) {
+        let bucket = self.bucket.unscripted();
+        let rows = bucket.outcomes("outcomes").await.into_iter();
+        let told: BTreeSet<_> = rows
+            .map(|row| {
+                let (number, queued_at) = (row.identity.execution_number.get(), row.identity.queued_at);
+                (row.job_id.to_string(), row.thing_name.to_string(), number, queued_at.as_second())
+            })
+            .collect();
+        let mut again = BTreeSet::new();
+        for key in bucket.keys("sweeps").await {
+            let Some((_, place)) = key.split_once("/reissue/") else { continue };
+            let job = place.split('/').next().unwrap_or_default();
+            let targets: Vec<String> = serde_json::from_slice(&bucket.bytes(&key).await).unwrap();
+            let thing = |target: &String| target.rsplit('/').next().unwrap_or_default().to_owned();
+            again.extend(targets.iter().map(|target| (job.to_owned(), thing(target))));
+        }
+        let cancels = self.case.sweeps.iter().all(|spec| spec.operation == Operation::CancelStale);
+        let hit = self.notes.lock().hit.clone();
+        for (job, thing, number, queued_at) in hit {
+            let row = (job.clone(), thing.clone(), number, queued_at.as_second());
+            self.notes.must(told.contains(&row), || format!("{row:?} was hit, and no row tells it"));
+            let listed = !cancels || again.contains(&(job, thing));
+            self.notes.must(listed, || format!("{row:?} was cancelled, and is in no list"));
+        }
     }
 
     /// Whether no second invocation can have been at work at any time: where clocks agree, a delivery that

@@ -98,6 +98,16 @@ impl fmt::Debug for Witness {
     }
 }
 
+/// What a listing that lags still shows.
+#[derive(Debug)]
+struct Ghost {
+    /// In so many listings more.
+    listings: usize,
+    /// Where it was, if it is not there any more.
+    place: Option<usize>,
+    was: FakeExecution,
+}
+
 #[derive(Debug)]
 struct World {
     now: Timestamp,
@@ -108,6 +118,10 @@ struct World {
     executions: Vec<FakeExecution>,
     unknown_statuses: BTreeSet<(JobId, ThingName)>,
     queued_delete: QueuedDelete,
+    /// For how many listings of a job what is gone from one may still be shown.
+    lag: usize,
+    /// What is still shown as it was, the latest last.
+    ghosts: Vec<Ghost>,
     page: usize,
 }
 
@@ -138,6 +152,8 @@ impl FakeIot {
             executions: Vec::new(),
             unknown_statuses: BTreeSet::new(),
             queued_delete: QueuedDelete::Refused,
+            lag: 0,
+            ghosts: Vec::new(),
             page: 250,
         };
         Self { world: Arc::new(Mutex::new(world)), script, witness: Witness::default() }
@@ -177,6 +193,11 @@ impl FakeIot {
     /// Says how a delete of QUEUED is treated.
     pub fn treat_queued_delete(&self, as_: QueuedDelete) {
         self.world().queued_delete = as_;
+    }
+
+    /// Lets listings lag: what is deleted or cancelled is shown as it was in so many more.
+    pub fn lag(&self, listings: usize) {
+        self.world().lag = listings;
     }
 
     /// Sets the size of pages.
@@ -408,6 +429,7 @@ impl World {
         if let Some(details) = &cancel.status_details {
             execution.details = details.pairs().clone();
         }
+        self.ghosts.push(Ghost { listings: self.lag, place: None, was: was.clone() });
         Ok(was)
     }
 
@@ -427,7 +449,31 @@ impl World {
         if refused {
             return Err(MutationError::InvalidState("it is active".to_owned()));
         }
-        Ok(self.executions.remove(found))
+        let was = self.executions.remove(found);
+        self.ghosts.push(Ghost { listings: self.lag, place: Some(found), was: was.clone() });
+        Ok(was)
+    }
+
+    /// A job's executions as a listing shows them: for a while, as they were and where they were.
+    fn shown(&mut self, job: &JobId) -> Vec<FakeExecution> {
+        self.ghosts.retain(|ghost| ghost.listings > 0);
+        let mut shown = self.executions.clone();
+        for ghost in self.ghosts.iter_mut().rev().filter(|ghost| ghost.was.job == *job) {
+            ghost.listings -= 1;
+            let was = &ghost.was;
+            let is = |other: &FakeExecution| {
+                other.job == *job
+                    && other.row.thing_name == was.row.thing_name
+                    && other.row.identity() == was.row.identity()
+            };
+            match (ghost.place, shown.iter_mut().find(|other| is(other))) {
+                (_, Some(there)) => *there = was.clone(),
+                (Some(place), None) => shown.insert(place.min(shown.len()), was.clone()),
+                (None, None) => {}
+            }
+        }
+        shown.retain(|execution| execution.job == *job);
+        shown
     }
 
     /// A page by offset: what is deleted meanwhile shifts what comes behind.
@@ -545,16 +591,14 @@ impl ReadJobs for FakeIot {
         const OPERATION: &str = "ListJobExecutionsForJob";
         let fault = self.script.begin(OPERATION, job.as_str()).await;
         Self::read_fault(OPERATION, fault)?;
-        let world = self.world();
+        let mut world = self.world();
         if !world.jobs.contains_key(job) {
             return Err(ReadError::NotFound("no such job".to_owned()));
         }
-        let mut rows: Vec<_> = world
-            .executions
-            .iter()
-            .filter(|execution| execution.job == *job)
+        let shown = world.shown(job).into_iter();
+        let mut rows: Vec<_> = shown
             .filter(|execution| status.is_none_or(|status| execution.row.status == status))
-            .map(|execution| execution.row.clone())
+            .map(|execution| execution.row)
             .collect();
         // Most recently updated first, as the service has been seen to.
         rows.sort_by_key(|row| Reverse(row.last_updated_at));

@@ -48,7 +48,7 @@ impl HypotheticalExecution {
             ThingName::parse(&name(&self.thing_name, "a-thing")).map_err(|error| error.to_string())?;
         let namespace_id = self.job_namespace_id.as_deref().map(NamespaceId::parse).transpose();
         let ago = |given: &Option<String>, ordinary| match given {
-            Some(text) => age(text).map(|age| now - age),
+            Some(text) => before(now, text),
             None => Ok(now - SignedDuration::from_hours(ordinary)),
         };
         let waits = status == Status::Queued;
@@ -88,6 +88,8 @@ impl HypotheticalExecution {
     }
 }
 
-fn age(text: &str) -> Result<SignedDuration, String> {
-    fixed_length(text).map_err(|_| format!("`{text}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
+/// The time that lies so long before `now`.
+fn before(now: Timestamp, age: &str) -> Result<Timestamp, String> {
+    let time = fixed_length(age).ok().and_then(|age| now.checked_sub(age).ok());
+    time.ok_or_else(|| format!("`{age}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
 }

@@ -38,7 +38,7 @@ pub enum Outcome {
     Refused,
     /// Its job could not be read any more, so it was left alone.
     JobUnreadable,
-    /// A fact that the policies ask for could not be read, so it was left alone.
+    /// What the policies ask for, or its record keeps, could not be read of it, so it was left alone.
     FactUnreadable,
     /// It was in the plan and was not met with again as something due: somebody else was faster,
     /// or its status has changed.
@@ -47,7 +47,7 @@ pub enum Outcome {
     RefusedByAws,
     /// Its description could not be read.
     Unreadable,
-    /// The answer was lost twice and the execution is unchanged; the next sweep will see to it.
+    /// The answer was lost and the execution is unchanged; the next sweep will see to it.
     NotConfirmed,
     /// A cancel hit another execution than the one it was meant for.
     Mismatch,
@@ -171,6 +171,15 @@ impl Outcome {
             | Self::NotConfirmed
             | Self::Mismatch => self,
         }
+    }
+}
+
+/// How many calls of one operation acting on a row takes: a cancel is described before it and looked at
+/// after it.
+pub(super) const fn calls_of_a_row(operation: Operation) -> u32 {
+    match operation {
+        Operation::DeleteExpired => 1,
+        Operation::CancelStale => 2,
     }
 }
 

@@ -88,9 +88,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             };
             let listed = Instant::now();
             let length = page.items.len() as u64;
-            cursor.moved_here = 0;
             let now = session.sweep.now;
-            let rows = page.items.into_iter().flatten();
+            let rows = cursor.listed(page.items.into_iter().flatten()).into_iter();
             let unmet = rows.filter(|row| !cursor.has_met(row) && !self.keeps(now, &named, row));
             let unmet: Vec<_> = unmet.collect();
             if !unmet.is_empty() {

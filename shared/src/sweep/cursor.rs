@@ -79,8 +79,11 @@ pub(super) struct ApplyCursor {
     pub(super) token: Option<String>,
     /// How many executions have been moved since the page at hand was listed.
     pub(super) moved_here: u64,
-    /// How many this pass had moved of a page when it went on to the next. That may have shifted as
-    /// many of what was behind into the page that was left, so another pass follows.
+    /// Those of them, and those of before that the listing has shown again since: it may lag behind.
+    pub(super) gone: Vec<Seen>,
+    /// How many of a page this pass had moved, as far as the listing has not caught up with it, when it
+    /// went on to the next. They may have shifted what was behind into the page that was left, so
+    /// another pass follows.
     pub(super) left_behind: u64,
     /// How many executions of the job all passes have moved; they are counted already.
     pub(super) moved: Counts<Share>,
@@ -138,15 +141,26 @@ impl ApplyCursor {
     }
 
     /// Notes what was acted on and may have left its place.
-    pub(super) fn moved(&mut self, share: Share) {
+    pub(super) fn moved(&mut self, share: Share, row: &ExecutionRow) {
         self.moved.add(share, 1);
         self.moved_here += 1;
+        self.gone.push(Seen::of(row));
+    }
+
+    /// A page has been listed. Gives what is on it and has not been moved before.
+    pub(super) fn listed(&mut self, rows: impl Iterator<Item = ExecutionRow>) -> Vec<ExecutionRow> {
+        self.moved_here = 0;
+        let gone = std::mem::take(&mut self.gone);
+        let (shown_again, rows): (Vec<_>, Vec<_>) =
+            rows.partition(|row| gone.iter().any(|seen| seen.is(row)));
+        self.gone = shown_again.iter().map(Seen::of).collect();
+        rows
     }
 
     /// Goes on to the next page.
     pub(super) fn next_page(&mut self, token: String) {
         self.token = Some(token);
-        self.left_behind += self.moved_here;
+        self.left_behind += self.gone.len() as u64;
     }
 
     /// Whether this pass has acted on it since the page at hand was begun.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::act::calls_of_a_row;
 use super::apply::BELIEVED;
 use super::pace::{CallRate, IotOperation};
 use crate::access::Needs;
@@ -61,15 +62,17 @@ impl Estimate {
             ListJobExecutionsForJob, ListTagsForResource, ListThingGroupsForThing,
         };
         // Paced apart, calls of several operations that alternate take as long as the most frequent.
-        let (mutation, descriptions, a_row) = match operation {
-            Operation::DeleteExpired => (DeleteJobExecution, 0, 1),
+        let (mutation, descriptions) = match operation {
+            Operation::DeleteExpired => (DeleteJobExecution, 0),
             // One for the version, and one to look what came of it.
-            Operation::CancelStale => (CancelJobExecution, 2, 2),
+            Operation::CancelStale => (CancelJobExecution, 2),
         };
+        let a_row = u64::from(calls_of_a_row(operation));
         let asked = if needs.any() { due } else { full };
         let acting = rate.seconds(due * a_row + asked);
-        // A page is believed for a minute; the facts that its rows cost leave half of it.
-        let believed = BELIEVED.as_secs_f64() / if asked > 0 { 2.0 } else { 1.0 };
+        // A page is believed for a minute; the facts that its rows cost take their share of it.
+        let acts = if asked > 0 { a_row as f64 / (a_row + 1) as f64 } else { 1.0 };
+        let believed = BELIEVED.as_secs_f64() * acts;
         let again = (rate.seconds(due * a_row) / believed) as u64;
         // A job's facts are read again with the first page that is listed after half a minute.
         let facts = work.jobs + again + (acting / (BELIEVED.as_secs_f64() / 2.0)) as u64;

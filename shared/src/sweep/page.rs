@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::act::{Act, Outcome, Share};
+use super::act::{Act, Outcome, Share, calls_of_a_row};
 use super::apply::BELIEVED;
 use super::cursor::{ApplyCursor, Phase};
 use super::pace::IotOperation;
@@ -56,7 +56,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let description = asked_by_policies.description || due.archive == ArchiveKind::Full;
             Needs { description, ..asked_by_policies }
         };
-        let enough = (since + BELIEVED / 2).min(Instant::now() + session.left() / 2);
+        // Reading the facts of a row is a call, too.
+        let calls = 1 + calls_of_a_row(A::OPERATION);
+        let enough = (since + BELIEVED / calls).min(Instant::now() + session.left() / calls);
         let met_before = cursor.met.len();
         let mut records = Vec::new();
         let mut end = PageEnd::Done;
@@ -160,7 +162,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let share = Share::of(record);
             if outcome.moved() {
                 session.sweep.count(&share, *outcome, 1);
-                cursor.moved(share);
+                cursor.moved(share, record.row());
             } else {
                 cursor.meet(record.row(), &share.rule, *outcome);
             }
@@ -183,7 +185,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         delete: &Delete,
         believed_until: Instant,
     ) -> Result<Option<Outcome>, Stop> {
-        for _ in 0..SENDINGS {
+        for sent in 0..SENDINGS {
             let version = match A::OPERATION {
                 Operation::DeleteExpired => None,
                 Operation::CancelStale => match self.pin(session, record).await? {
@@ -194,7 +196,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let send = || A::send(self.iot, record, delete, version);
             let answer = match session.mutate(A::CALL, believed_until, send).await? {
                 Sent::Answered(answer) => answer,
-                Sent::TooOld => return Ok(None),
+                Sent::TooOld if sent == 0 => return Ok(None),
+                // It was sent before, and may have its effect yet.
+                Sent::TooOld => break,
             };
             let outcome = match answer {
                 Ok(()) => self.done(session, record).await?,
@@ -305,7 +309,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 Some(outcome) => {
                     let share = Share::of(record);
                     sweep.count(&share, *outcome, 1);
-                    cursor.moved(share);
+                    cursor.moved(share, record.row());
                 }
                 // Still in its place: it will be met with again.
                 None => sweep.attempts -= 1.min(sweep.attempts),

@@ -78,7 +78,7 @@ pub(super) async fn write(
     for (nth, targets) in canceled.chunks(MOST_TARGETS).enumerate() {
         // A page is of one job.
         let Some((first, _)) = targets.first() else { continue };
-        let arns: Vec<_> = targets.iter().filter_map(|(record, _)| thing_arn(record)).collect();
+        let arns: Vec<_> = targets.iter().map(|(record, _)| thing_arn(record)).collect();
         let key = store::reissue_key(&sweep.sweep_id, &first.job.job.job_id, &format!("{name}-{nth}"));
         store::put(bucket, &key, &arns, PutMode::Overwrite).await?;
     }
@@ -91,7 +91,8 @@ pub(super) fn prefix(sweep: &Sweep) -> String {
 }
 
 /// The thing's ARN: of the job's partition, Region and account.
-fn thing_arn(record: &Record) -> Option<String> {
-    let (account, _) = record.job.job.arn.split_once(":job/")?;
-    Some(format!("{account}:thing/{}", record.thing_name()))
+fn thing_arn(record: &Record) -> String {
+    let arn = &record.job.job.arn;
+    let account = arn.split_once(":job/").map_or(arn.as_str(), |(account, _)| account);
+    format!("{account}:thing/{}", record.thing_name())
 }

@@ -156,7 +156,15 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     }
 
     async fn work(&self, session: &mut Session<'_>) -> Result<(), Stop> {
-        self.check_rules(&mut session.sweep)?;
+        if let Err(stop) = self.check_rules(&mut session.sweep) {
+            // What a slice was acting on when it died is looked into all the same: nothing is decided for it.
+            if let (true, Phase::Applying(mut cursor)) =
+                (session.sweep.operation == A::OPERATION, session.sweep.phase.clone())
+            {
+                self.settle_pending(session, &mut cursor).await?;
+            }
+            return Err(stop);
+        }
         loop {
             match session.sweep.phase.clone() {
                 Phase::Listing { token, restarts } => self.list_jobs(session, token, restarts).await?,
