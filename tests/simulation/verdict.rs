@@ -9,11 +9,6 @@ use shared::sweep::{self, Outcome, OutcomeKind, Report, Share, Sweep, SweepId, S
 use crate::oracle::{self, Key};
 use crate::stage::Stage;
 
-/// How many executions had which outcome.
-pub(crate) fn outcomes(sweep: &Sweep) -> BTreeMap<Outcome, u64> {
-    sweep.outcomes()
-}
-
 /// How many executions with such an outcome were, or may have been, hit by the sweep itself.
 fn has_hit(outcome: Outcome) -> bool {
     match outcome {
@@ -95,10 +90,10 @@ impl Stage<'_> {
         let sweep = self.read(id).await?;
         let note = self.sweep_note(nth);
         let must = |holds: bool, what: &str| {
-            self.notes.must(holds, || format!("{what}: {note:?} {:?} {sweep:?}", outcomes(&sweep)));
+            self.notes.must(holds, || format!("{what}: {note:?} {:?} {sweep:?}", sweep.outcomes()));
         };
         must(sweep.status.is_final(), "a sweep has not ended");
-        let outcomes = outcomes(&sweep);
+        let outcomes = sweep.outcomes();
         for (outcome, count) in &outcomes {
             if *count > 0 {
                 self.notes.count(&format!("outcome: {outcome:?}"));
@@ -228,7 +223,7 @@ impl Stage<'_> {
 
     /// In a world that nobody else has changed, everything due goes, but for what a sweep says it has given up on.
     pub(crate) fn judge_undisturbed(&self, before: &BTreeSet<Key>, nth: usize, sweep: &Sweep) {
-        let given_up = sum(&outcomes(sweep), given_up);
+        let given_up = sum(&sweep.outcomes(), given_up);
         let worked = sweep.status == SweepStatus::Succeeded && !sweep.dry_run;
         let at_work = self.case.sweeps.iter().filter(|spec| !spec.dry_run).count();
         // Where another invocation may delete at the same time, pages shift under this one.

@@ -50,16 +50,6 @@ impl Prognosis {
         };
         Ok(Self { operation, verdict, decision })
     }
-
-    /// What the retention rules say.
-    pub fn verdict(&self) -> &Verdict {
-        &self.verdict
-    }
-
-    /// What the access policy says of what is due.
-    pub fn decision(&self) -> Option<&Decision> {
-        self.decision.as_ref()
-    }
 }
 
 impl fmt::Display for Prognosis {

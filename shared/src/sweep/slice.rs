@@ -158,8 +158,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     async fn work(&self, session: &mut Session<'_>) -> Result<(), Stop> {
         if let Err(stop) = self.check_rules(&mut session.sweep) {
             // What a slice was acting on when it died is looked into all the same: nothing is decided for it.
-            if let (true, Phase::Applying(mut cursor)) =
-                (session.sweep.operation == A::OPERATION, session.sweep.phase.clone())
+            if session.sweep.operation == A::OPERATION
+                && let Phase::Applying(mut cursor) = session.sweep.phase.clone()
             {
                 self.settle_pending(session, &mut cursor).await?;
             }
