@@ -76,6 +76,14 @@ impl Settings {
         })
     }
 
+    fn flag(&mut self, name: &str, instead: bool) -> bool {
+        self.take(name, instead, |value| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(format!("`{other}` must be true or false")),
+        })
+    }
+
     /// `JOBWARDEN_CALLER_IDENTITY`: which authorizer stands before the API.
     pub fn caller_identity(&mut self) -> CallerIdentity {
         self.take("CALLER_IDENTITY", CallerIdentity::Iam, |value| {
@@ -100,11 +108,12 @@ impl Settings {
 
     /// `JOBWARDEN_DRY_RUN`: whether the deployment allows dry runs only.
     pub fn dry_run(&mut self) -> bool {
-        self.take("DRY_RUN", true, |value| match value {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            other => Err(format!("`{other}` must be true or false")),
-        })
+        self.flag("DRY_RUN", true)
+    }
+
+    /// `JOBWARDEN_RETIRE_JOBS`: whether whole jobs may be deleted, where their retention rule says so.
+    pub fn retire_jobs(&mut self) -> bool {
+        self.flag("RETIRE_JOBS", false)
     }
 
     /// `JOBWARDEN_QUEUE_URL`: a worker's own queue.

@@ -11,6 +11,7 @@ use object_store::aws::AmazonS3;
 use serde_json::Value;
 use shared::access::AccessPolicy;
 use shared::document::Current;
+use shared::operation::Operation;
 use shared::ports::{Cause, ReadJobs, SliceQueue, chain};
 use shared::retention::Retention;
 use shared::sweep::{Act, CallRate, SliceError, SliceMessage, SliceTime, Worker};
@@ -42,6 +43,8 @@ pub struct SliceFunction<I, B, Q, A> {
     pub rate: CallRate,
     /// Whether the deployment allows dry runs only.
     pub dry_run_only: bool,
+    /// Whether it allows whole jobs to be deleted.
+    pub retire_jobs: bool,
     /// The one right that it has.
     pub act: PhantomData<A>,
 }
@@ -52,10 +55,13 @@ impl<I, A: Act<I>> SliceFunction<I, AmazonS3, Queues, A> {
     /// # Errors
     /// When a setting is missing or wrong, or the rules or policies are.
     pub async fn open(iot: impl FnOnce(&SdkConfig) -> I) -> Result<Self, Cause> {
-        let ((rules, access), (bucket, queue_url), (rate, dry_run_only)) = Settings::read(|vars| {
-            let documents = (vars.retention_rules(), vars.access_policy());
-            (documents, (vars.bucket(), vars.queue_url()), (vars.calls_per_second(), vars.dry_run()))
-        })?;
+        let ((rules, access), (bucket, queue_url), (rate, dry_run_only), retire_jobs) =
+            Settings::read(|vars| {
+                let documents = (vars.retention_rules(), vars.access_policy());
+                let retire_jobs = A::OPERATION == Operation::DeleteExpired && vars.retire_jobs();
+                let limits = (vars.calls_per_second(), vars.dry_run());
+                (documents, (vars.bucket(), vars.queue_url()), limits, retire_jobs)
+            })?;
         let config = sdk::config().await;
         Ok(Self {
             iot: iot(&config),
@@ -65,6 +71,7 @@ impl<I, A: Act<I>> SliceFunction<I, AmazonS3, Queues, A> {
             access: documents::open(&access, &config).await?,
             rate,
             dry_run_only,
+            retire_jobs,
             act: PhantomData,
         })
     }
@@ -93,6 +100,7 @@ impl<I: ReadJobs, B: ObjectStore, Q: SliceQueue, A: Act<I>> SliceFunction<I, B, 
             access: &access,
             rate: self.rate,
             dry_run_only: self.dry_run_only,
+            retire_jobs: self.retire_jobs,
             act: self.act,
         };
         let event: SqsEvent = serde_json::from_value(event)?;

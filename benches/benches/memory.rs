@@ -21,12 +21,13 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 use shared::access::AccessPolicy;
-use shared::archive::Delete;
-use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, TargetSelection};
+use shared::archive::{Delete, DeleteJob};
+use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, TargetSelection, ToldJob};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::operation::Operation;
 use shared::ports::{
-    Cause, DeleteExecutions, ListedExecution, ListedJob, MutationError, Page, ReadError, ReadJobs, SliceQueue,
+    Cause, DeleteExecutions, DeleteJobs, ListedExecution, ListedJob, MutationError, Page, ReadError,
+    ReadJobs, SliceQueue,
 };
 use shared::retention::Retention;
 use shared::sweep::{
@@ -97,6 +98,7 @@ fn sweep(executions: usize) {
                 access: &access,
                 rate: CallRate::parse("100").unwrap(),
                 dry_run_only: false,
+                retire_jobs: true,
                 act: PhantomData::<DeleteExpired>,
             };
             let time = SliceTime { now: at, deadline: at + SignedDuration::from_mins(15) };
@@ -222,6 +224,14 @@ impl ReadJobs for Fleet {
         Err(not_asked())
     }
 
+    async fn told_job(&self, _: &JobId) -> Result<ToldJob, ReadError> {
+        Err(not_asked())
+    }
+
+    async fn job_document(&self, _: &JobId) -> Result<String, ReadError> {
+        Err(not_asked())
+    }
+
     async fn thing_groups(&self, _: &ThingName) -> Result<BTreeSet<String>, ReadError> {
         Err(not_asked())
     }
@@ -232,7 +242,7 @@ impl ReadJobs for Fleet {
 }
 
 fn not_asked() -> ReadError {
-    ReadError::Invalid("the shipped policies do not ask for it".to_owned())
+    ReadError::Invalid("the shipped policies and rules do not ask for it".to_owned())
 }
 
 impl DeleteExecutions for Fleet {
@@ -240,6 +250,12 @@ impl DeleteExecutions for Fleet {
         let nth = Self::nth(delete.job_id().as_str()) * OF_A_JOB + Self::nth(delete.thing_name().as_str());
         self.deleted.lock().unwrap()[nth / 64] |= 1 << (nth % 64);
         Ok(())
+    }
+}
+
+impl DeleteJobs for Fleet {
+    async fn delete_job(&self, _: &DeleteJob) -> Result<(), MutationError> {
+        Err(MutationError::Invalid("the shipped rules delete no job whole".to_owned()))
     }
 }
 

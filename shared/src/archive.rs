@@ -178,6 +178,67 @@ impl Delete {
     }
 }
 
+/// What is kept of a job that is deleted with all its executions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRecord {
+    /// The form of this record.
+    pub format: u8,
+    /// What is about to happen, in AWS's words.
+    pub action: String,
+    /// Who asked.
+    pub principal: String,
+    /// The sweep that asked.
+    pub origin: String,
+    /// The time of that sweep.
+    pub decided_at: Timestamp,
+    /// The retention rule that says so.
+    pub rule: String,
+    /// Where the policy set is from, and which edition it is.
+    pub policy_source: String,
+    /// What tells the policy set.
+    pub policy_digest: String,
+    /// The job and its tags.
+    pub job: JobFacts,
+    /// How many executions go with it; each has a record in the archive of the same sweep.
+    pub executions: u64,
+    /// The whole answer of DescribeJob, as AWS gave it.
+    pub description: serde_json::Value,
+    /// The job document.
+    pub document: String,
+}
+
+impl JobRecord {
+    /// The form that this version writes; grows when a reader would have to change.
+    pub const FORMAT: u8 = 1;
+}
+
+/// The bucket has this job's record.
+#[derive(Debug)]
+pub struct JobReceipt {
+    job_id: JobId,
+}
+
+impl JobReceipt {
+    /// The deletion that it allows, once the job's executions are in the archive.
+    pub fn deletion(&self) -> DeleteJob {
+        DeleteJob { job_id: self.job_id.clone() }
+    }
+}
+
+/// What DeleteJob is sent. There is no force here either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteJob {
+    job_id: JobId,
+}
+
+impl DeleteJob {
+    /// The job.
+    pub fn job_id(&self) -> &JobId {
+        &self.job_id
+    }
+}
+
 /// Why a record could not be written or read back.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -204,9 +265,23 @@ pub async fn write(
     now: Timestamp,
     records: Vec<Record>,
 ) -> Result<Receipt, ArchiveError> {
-    let key = format!("{}{name}.jsonl.gz", prefix(origin, now));
+    let key = key(origin, now, name);
     write_lines(bucket, &key, &records).await?;
     Ok(Receipt { key, name: name.to_owned(), records })
+}
+
+/// Writes the record of a job as compressed JSON Lines in one new object of its own.
+///
+/// # Errors
+/// When the bucket did not acknowledge the object. The job may not be deleted then.
+pub async fn write_job(
+    bucket: &dyn ObjectStore,
+    name: &str,
+    record: &JobRecord,
+) -> Result<JobReceipt, ArchiveError> {
+    let key = format!("{}{name}.jsonl.gz", partition("jobs", &record.origin, record.decided_at));
+    write_lines(bucket, &key, &[record]).await?;
+    Ok(JobReceipt { job_id: record.job.job.job_id.clone() })
 }
 
 /// Writes items as compressed JSON Lines in one new object; one that exists is never replaced.
@@ -251,6 +326,11 @@ async fn get(bucket: &dyn ObjectStore, key: &str) -> Result<String, ArchiveError
     let mut text = String::new();
     GzDecoder::new(&*bytes).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// The object of this name.
+pub(crate) fn key(origin: &str, now: Timestamp, name: &str) -> String {
+    format!("{}{name}.jsonl.gz", prefix(origin, now))
 }
 
 /// Where everything of one sweep (or, with the origin `api`, of one day's API calls) lies.

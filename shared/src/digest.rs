@@ -13,6 +13,13 @@ pub fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The first 128 bits of the same digest, as two numbers.
+pub(crate) fn numbers_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> [u64; 2] {
+    let digest = of(parts);
+    let number = |digits: Option<&str>| digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    [0, 16].map(|from| number(digest.get(from..from + 16)).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -295,6 +295,17 @@ impl Job {
         }
     }
 
+    /// Whether it gives no execution any more: all it had have ended, or somebody cancelled it. A job whose
+    /// status AWS does not tell may go on.
+    pub const fn is_finished(&self) -> bool {
+        match self.status {
+            Some(JobStatus::Canceled | JobStatus::Completed) => true,
+            None | Some(JobStatus::InProgress | JobStatus::Scheduled | JobStatus::DeletionInProgress) => {
+                false
+            }
+        }
+    }
+
     /// In AWS's terms, whether it takes in new members of its target groups.
     pub const fn target_selection(&self) -> TargetSelection {
         if self.continuous { TargetSelection::Continuous } else { TargetSelection::Snapshot }
@@ -310,6 +321,19 @@ pub struct JobFacts {
     pub job: Job,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// A job with everything that AWS tells of it, for the record that is kept when it is deleted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToldJob {
+    /// The job.
+    pub job: Job,
+    /// When it was created. A job that is deleted leaves its name to another.
+    pub created_at: Timestamp,
+    /// How many executions AWS itself counts as QUEUED or IN_PROGRESS.
+    pub active: u64,
+    /// The whole answer of DescribeJob, as AWS gave it.
+    pub told: serde_json::Value,
 }
 
 /// Executions for tests, by the seconds of their times.

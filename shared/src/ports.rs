@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::archive::Delete;
-use crate::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
+use crate::archive::{Delete, DeleteJob};
+use crate::execution::{Execution, ExecutionRow, Job, JobSummary, Status, ToldJob, UnreadableRow};
 use crate::ids::{ExecutionNumber, JobId, StatusDetails, ThingName, Version};
 use crate::operation::Operation;
 use crate::sweep::SliceMessage;
@@ -141,6 +141,12 @@ pub trait ReadJobs: Send + Sync {
     /// DescribeJob.
     fn describe_job(&self, job: &JobId) -> impl Future<Output = Result<Job, ReadError>> + Send;
 
+    /// DescribeJob, with everything that AWS tells.
+    fn told_job(&self, job: &JobId) -> impl Future<Output = Result<ToldJob, ReadError>> + Send;
+
+    /// GetJobDocument.
+    fn job_document(&self, job: &JobId) -> impl Future<Output = Result<String, ReadError>> + Send;
+
     /// ListTagsForResource of a job, every page.
     fn job_tags(&self, job: &Job)
     -> impl Future<Output = Result<BTreeMap<String, String>, ReadError>> + Send;
@@ -206,6 +212,12 @@ pub trait CancelExecutions: Send + Sync {
 pub trait DeleteExecutions: Send + Sync {
     /// DeleteJobExecution, sent once and never with force.
     fn delete(&self, delete: &Delete) -> impl Future<Output = Result<(), MutationError>> + Send;
+}
+
+/// The right to delete whole jobs.
+pub trait DeleteJobs: Send + Sync {
+    /// DeleteJob, sent once and never with force: AWS takes finished jobs only, with all their executions.
+    fn delete_job(&self, delete: &DeleteJob) -> impl Future<Output = Result<(), MutationError>> + Send;
 }
 
 /// The queues of slices, one for each operation.

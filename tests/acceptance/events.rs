@@ -76,7 +76,7 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
     let rules = Current::fixed(Retention::shipped()?);
     let caller_identity = CallerIdentity::Iam;
     let jobs = JobCache::default();
-    let (rate, dry_run_only) = (CallRate::parse("100")?, false);
+    let (rate, dry_run_only, retire_jobs) = (CallRate::parse("100")?, false, false);
     let deadline = now() + SignedDuration::from_secs(900);
     let clock = || now() + SignedDuration::from_secs(1);
     Ok(match function {
@@ -94,14 +94,32 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
         }
         "delete-expired" => {
             let act = PhantomData;
-            let function =
-                delete_expired::DeleteExpired { iot, bucket, queue, rules, access, rate, dry_run_only, act };
+            let function = delete_expired::DeleteExpired {
+                iot,
+                bucket,
+                queue,
+                rules,
+                access,
+                rate,
+                dry_run_only,
+                retire_jobs,
+                act,
+            };
             serde_json::to_value(function.handle(event, "request-1", deadline, clock).await?)?
         }
         "cancel-stale" => {
             let act = PhantomData;
-            let function =
-                cancel_stale::CancelStale { iot, bucket, queue, rules, access, rate, dry_run_only, act };
+            let function = cancel_stale::CancelStale {
+                iot,
+                bucket,
+                queue,
+                rules,
+                access,
+                rate,
+                dry_run_only,
+                retire_jobs,
+                act,
+            };
             serde_json::to_value(function.handle(event, "request-1", deadline, clock).await?)?
         }
         "read-sweeps" => {

@@ -14,6 +14,7 @@ mod events;
 mod facts;
 mod guard;
 mod races;
+mod retire;
 mod stage;
 mod sweep_faults;
 mod sweep_stage;

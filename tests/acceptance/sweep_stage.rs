@@ -90,6 +90,7 @@ pub(crate) struct Sweeps<'a> {
     pub(crate) rate: &'a str,
     pub(crate) seconds: i64,
     pub(crate) dry_run_only: bool,
+    pub(crate) retire_jobs: bool,
 }
 
 impl<'a> Sweeps<'a> {
@@ -101,6 +102,7 @@ impl<'a> Sweeps<'a> {
             rate: "10",
             seconds: 900,
             dry_run_only: false,
+            retire_jobs: true,
         }
     }
 
@@ -165,6 +167,7 @@ impl<'a> Sweeps<'a> {
             access: &self.access,
             rate: CallRate::parse(self.rate).unwrap(),
             dry_run_only: self.dry_run_only,
+            retire_jobs: self.retire_jobs,
             act: PhantomData,
         }
     }

@@ -43,6 +43,8 @@ pub(crate) struct Case {
     pub(crate) unreadable: BTreeSet<(String, String)>,
     pub(crate) page: usize,
     pub(crate) queued_delete: QueuedDelete,
+    /// How many seconds AWS takes to delete a job.
+    pub(crate) deletion: i64,
     pub(crate) sweeps: Vec<SweepSpec>,
     pub(crate) rate: &'static str,
     pub(crate) slice_seconds: i64,
@@ -112,6 +114,7 @@ impl Case {
             unreadable,
             page: rng.weighted(&[(3, 1), (3, 2), (2, 3), (2, 4), (2, 250)]),
             queued_delete: rng.pick(&[QueuedDelete::Refused, QueuedDelete::Deletes]),
+            deletion: rng.pick(&[0, 0, 5, 86_400]),
             sweeps,
             rate: rng.pick(&["0.5", "1", "2", "5", "10", "50"]),
             slice_seconds: rng.pick(&[6, 8, 12, 20, 60, 120, 900]),
@@ -131,6 +134,7 @@ impl Case {
         let now = iot.now();
         iot.page_size(self.page);
         iot.treat_queued_delete(self.queued_delete);
+        iot.delete_jobs_in(SignedDuration::from_secs(self.deletion));
         for job in &self.jobs {
             iot.job(job.id, now - SignedDuration::from_secs(job.created_ago), job.setup.clone());
         }
@@ -202,8 +206,8 @@ impl fmt::Display for Case {
         }
         writeln!(
             f,
-            "unreadable: {:?}; page size {}; deleting QUEUED: {:?}",
-            self.unreadable, self.page, self.queued_delete
+            "unreadable: {:?}; page size {}; deleting QUEUED: {:?}; deleting a job takes {} s",
+            self.unreadable, self.page, self.queued_delete, self.deletion
         )?;
         writeln!(f, "--- sweeps")?;
         for sweep in &self.sweeps {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const ENOUGH_CASES: u64 = 10_000;
 
 /// What has to happen at least once in a thousand cases.
-const OFTEN: [&str; 49] = [
+const OFTEN: [&str; 50] = [
     "fault: throttle",
     "fault: 5xx",
     "fault: timeout before the effect",
@@ -53,6 +53,7 @@ const OFTEN: [&str; 49] = [
     "sweep: released",
     "outcome: Deleted",
     "outcome: DeletedByInterruptedSlice",
+    "outcome: DeletedWithJob",
     "outcome: Canceled",
     "outcome: CanceledByInterruptedSlice",
     "outcome: NotSeenAgain",
@@ -60,7 +61,7 @@ const OFTEN: [&str; 49] = [
 
 /// What has to happen at all. Two outcomes cannot come of this, because this AWS finds nothing malformed
 /// and answers nothing that cannot be read: `RefusedByAws` and `Unreadable`.
-const EVER: [&str; 12] = [
+const EVER: [&str; 17] = [
     "fault: retry queued",
     "other: another execution was hit in place of the one that was meant",
     "outcome: AlreadyGone",
@@ -73,6 +74,11 @@ const EVER: [&str; 12] = [
     "outcome: NotConfirmed",
     "outcome: Refused",
     "outcome: Replaced",
+    "whole job: JobChanged",
+    "whole job: ExecutionsChanged",
+    "whole job: NotAllDue",
+    "whole job: Unreadable",
+    "whole job: NotConfirmed",
 ];
 
 pub(crate) fn enough_happened(counts: &BTreeMap<String, u64>, cases: u64) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::execution::Status;
+use shared::execution::{JobStatus, Status};
 use shared::operation::Operation;
 use tests::{Call, Death, Director, FakeExecution, FakeIot, Fate};
 use tokio::time::Instant;
@@ -105,6 +105,11 @@ impl CaseDirector {
                 device.forget();
                 deleted = true;
             }
+            // A finished job is given no execution any more.
+            Act::NumberReuse(_) if current.is_some() && self.is_finished(job) => {
+                device.forget();
+                deleted = true;
+            }
             Act::NumberReuse(status) if current.is_some() => {
                 device.replace(status);
                 self.born(job, thing);
@@ -118,7 +123,7 @@ impl CaseDirector {
                 self.iot.forget_job(job);
                 deleted = true;
             }
-            Act::Joins if self.setup(job).is_some() => {
+            Act::Joins if self.setup(job).is_some() && !self.is_finished(job) => {
                 let name = format!("late-{}", self.total);
                 self.iot.execution(job, &name, Status::Queued, now, now);
                 self.born(job, &name);
@@ -207,6 +212,12 @@ impl CaseDirector {
         let executions = self.iot.executions_of(job, thing);
         let latest = executions.iter().max_by_key(|execution| execution.row.queued_at);
         self.notes.lock().born.extend(latest.map(oracle::key));
+    }
+
+    fn is_finished(&self, job: &str) -> bool {
+        use JobStatus::{Canceled, Completed, DeletionInProgress};
+        let status = self.setup(job).and_then(|setup| setup.status);
+        matches!(status, Some(Canceled | Completed | DeletionInProgress))
     }
 
     fn setup(&self, job: &str) -> Option<tests::JobSetup> {
@@ -310,5 +321,5 @@ fn is_iot(operation: &str) -> bool {
 }
 
 fn is_mutation(operation: &str) -> bool {
-    Operation::ALL.iter().any(|sweep| sweep.action().as_str() == operation)
+    operation == "DeleteJob" || Operation::ALL.iter().any(|sweep| sweep.action().as_str() == operation)
 }

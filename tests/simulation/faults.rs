@@ -199,7 +199,8 @@ impl Fault {
 
     /// Which calls it may hit.
     fn calls(rng: &mut Rng, operation: Operation, what: What) -> Option<&'static str> {
-        let mutation = operation.action().as_str();
+        let whole = operation == Operation::DeleteExpired && rng.chance(25);
+        let mutation = if whole { "DeleteJob" } else { operation.action().as_str() };
         match what {
             What::BucketLostBefore | What::BucketLostAfter | What::BucketConflict => Some("put"),
             What::BucketReadLost => Some("get"),
@@ -220,6 +221,7 @@ impl Fault {
                 (2, "DescribeJob"),
                 (2, "ListTagsForResource"),
                 (3, "DescribeJobExecution"),
+                (usize::from(whole), "GetJobDocument"),
                 (6, mutation),
             ])),
         }

@@ -74,8 +74,8 @@ pub(crate) fn job(rng: &mut Rng, id: &'static str) -> JobSpec {
     let limit = |rng: &mut Rng| if retries { rng.below(3) as u32 } else { 0 };
     let statuses = [
         (8, None),
-        (3, Some(JobStatus::Completed)),
-        (1, Some(JobStatus::Canceled)),
+        (5, Some(JobStatus::Completed)),
+        (2, Some(JobStatus::Canceled)),
         (1, Some(JobStatus::Scheduled)),
         (1, Some(JobStatus::DeletionInProgress)),
     ];
@@ -111,7 +111,8 @@ pub(crate) fn executions_of(
                 Operation::DeleteExpired => 20,
                 Operation::CancelStale => 75,
             };
-            let status = if last && rng.chance(active) {
+            // A job is complete when nothing of it is active; one that was cancelled may still be running.
+            let status = if last && rng.chance(active) && job.setup.status != Some(JobStatus::Completed) {
                 rng.weighted(&[(2, Status::Queued), (1, Status::InProgress)])
             } else {
                 rng.pick(&TERMINAL)

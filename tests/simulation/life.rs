@@ -88,6 +88,8 @@ async fn fresh(stage: &Stage<'_>) {
     let mut planned_at = None;
     loop {
         let before = stage.iot.executions();
+        let jobs = before.iter().map(|execution| &execution.job);
+        let jobs = jobs.map(|job| (job.clone(), stage.iot.job_setup(job).unwrap_or_default())).collect();
         let (nth, id) = stage.start(spec, release).await;
         if let Some(planned_at) = planned_at {
             // What is released goes by the time of its plan.
@@ -95,7 +97,7 @@ async fn fresh(stage: &Stage<'_>) {
         }
         stage.deliver(nth, &id, Conditions::FINE).await;
         let Some(sweep) = stage.judge(nth, &id).await else { return };
-        stage.judge_fresh(nth, &sweep, &before);
+        stage.judge_fresh(nth, &sweep, (&before, &jobs));
         if sweep.release.is_some() {
             stage.notes.count("sweep: released");
         }

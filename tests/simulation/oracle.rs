@@ -79,6 +79,12 @@ impl Oracle<'_> {
         (old && !late && !retried).then_some(rule.name.as_str())
     }
 
+    /// Whether a job is deleted whole once everything of it is due.
+    pub(crate) fn retires(&self, job: (&str, &JobSetup)) -> bool {
+        let rule = self.rules.rules.iter().find(|rule| is_for(rule, job));
+        rule.unwrap_or(&self.rules.default).retires
+    }
+
     /// Everything that is due in a world.
     pub(crate) fn all_due(
         &self,

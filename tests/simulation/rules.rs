@@ -33,6 +33,8 @@ pub(crate) struct Rule {
     pub(crate) cancel_running_after: Option<i64>,
     /// Whether its records keep everything that AWS tells.
     pub(crate) full: bool,
+    /// Whether finished jobs are deleted whole.
+    pub(crate) retires: bool,
 }
 
 /// A whole file of them.
@@ -65,6 +67,7 @@ impl Rule {
             cancel_after,
             cancel_running_after,
             full: rng.chance(30),
+            retires: rng.chance(40),
         }
     }
 
@@ -111,6 +114,9 @@ impl Rule {
             let _ = writeln!(text, "cancel_after = {{ QUEUED = \"{waits}\" }}");
         }
         let _ = writeln!(text, "archive = \"{}\"", if self.full { "full" } else { "summary" });
+        if self.retires {
+            let _ = writeln!(text, "retire_jobs = true");
+        }
     }
 }
 

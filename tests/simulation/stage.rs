@@ -271,6 +271,7 @@ impl<'a> Stage<'a> {
             },
             rate: CallRate::parse(rate).unwrap(),
             dry_run_only: false,
+            retire_jobs: true,
             act: PhantomData,
         };
         Box::pin(worker.run(message, &format!("invocation-{by}"), time)).await

@@ -2,18 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::execution::Status;
+use shared::execution::{JobStatus, Status};
+use shared::ids::JobId;
 use shared::operation::Operation;
 use shared::sweep::{self, Outcome, OutcomeKind, Report, Share, Sweep, SweepId, SweepStatus};
 
+use tests::{FakeExecution, JobSetup};
+
 use crate::oracle::{self, Key};
 use crate::stage::Stage;
+
+/// The jobs of a world.
+pub(crate) type Jobs = BTreeMap<JobId, JobSetup>;
 
 /// How many executions with such an outcome were, or may have been, hit by the sweep itself.
 fn has_hit(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Deleted
         | Outcome::DeletedByInterruptedSlice
+        | Outcome::DeletedWithJob
         | Outcome::Canceled
         | Outcome::CanceledByInterruptedSlice
         | Outcome::CanceledNotSeenYet
@@ -38,6 +45,7 @@ fn left_alone(outcome: Outcome) -> bool {
         Outcome::Refused | Outcome::JobUnreadable | Outcome::FactUnreadable | Outcome::NotSeenAgain => true,
         Outcome::Deleted
         | Outcome::DeletedByInterruptedSlice
+        | Outcome::DeletedWithJob
         | Outcome::Canceled
         | Outcome::CanceledByInterruptedSlice
         | Outcome::CanceledNotSeenYet
@@ -60,6 +68,7 @@ fn given_up(outcome: Outcome) -> bool {
         }
         Outcome::Deleted
         | Outcome::DeletedByInterruptedSlice
+        | Outcome::DeletedWithJob
         | Outcome::Canceled
         | Outcome::CanceledByInterruptedSlice
         | Outcome::CanceledNotSeenYet
@@ -100,6 +109,9 @@ impl Stage<'_> {
             }
         }
         self.notes.count(&format!("sweep: {:?}", sweep.status));
+        for why in sweep.whole_jobs.singly.keys() {
+            self.notes.count(&format!("whole job: {why:?}"));
+        }
         must(sweep.now == note.now && sweep.dry_run == note.dry_run, "a sweep is not what was asked for");
         if note.dry_run {
             must(note.sent == 0 && note.done == 0 && sweep.attempts == 0, "a dry run has acted");
@@ -240,10 +252,10 @@ impl Stage<'_> {
     }
 
     /// In a world at rest a fresh sweep takes what the oracle has due, and nothing else.
-    pub(crate) fn judge_fresh(&self, nth: usize, sweep: &Sweep, before: &[tests::FakeExecution]) {
+    pub(crate) fn judge_fresh(&self, nth: usize, sweep: &Sweep, (before, jobs): (&[FakeExecution], &Jobs)) {
         let note = self.sweep_note(nth);
-        let setup = |execution: &tests::FakeExecution| self.iot.job_setup(&execution.job).unwrap_or_default();
-        let rule = |execution: &tests::FakeExecution| {
+        let setup = |execution: &FakeExecution| jobs.get(&execution.job).cloned().unwrap_or_default();
+        let rule = |execution: &FakeExecution| {
             let (setup, oracle) = (setup(execution), self.case.oracle());
             let job = (execution.job.as_str(), &setup);
             oracle.due(note.operation, note.now, job, &execution.row).map(ToOwned::to_owned)
@@ -264,14 +276,14 @@ impl Stage<'_> {
             .collect();
         must(planned == expected, "a fresh plan is not what is due");
         let after = self.iot.executions();
-        let untouched = |execution: &&tests::FakeExecution| after.contains(execution);
+        let untouched = |execution: &&FakeExecution| after.contains(execution);
         must(kept.iter().all(untouched), "a fresh sweep has touched what is not due");
         if due.len() as u64 > self.case.rules.max_actions && sweep.release.is_none() {
             must(sweep.status == SweepStatus::StoppedByBreaker, "a plan that is too large was not stopped");
             return must(after == before, "a stopped sweep has changed the world");
         }
         must(sweep.status == SweepStatus::Succeeded, "a fresh sweep has not succeeded");
-        let gone = |execution: &&tests::FakeExecution| {
+        let gone = |execution: &&FakeExecution| {
             let found = after.iter().find(|other| oracle::key(other) == oracle::key(execution));
             match (note.operation, found) {
                 (Operation::DeleteExpired, found) => found.is_none(),
@@ -282,15 +294,24 @@ impl Stage<'_> {
             }
         };
         must(due.iter().all(gone), "a fresh sweep has left something due");
-        let outcome = match note.operation {
-            Operation::DeleteExpired => Outcome::Deleted,
-            Operation::CancelStale => Outcome::Canceled,
+        // A job that its rule has deleted whole is, if nothing of it stays.
+        let whole = |execution: &FakeExecution| {
+            let (setup, job) = (setup(execution), &execution.job);
+            self.case.oracle().retires((job.as_str(), &setup))
+                && matches!(setup.status, Some(JobStatus::Completed | JobStatus::Canceled))
+                && !kept.iter().any(|other| other.job == *job)
         };
         let told: BTreeMap<_, _> = sweep.results.iter().collect();
-        let expected: BTreeMap<_, _> = expected
-            .into_iter()
-            .map(|((rule, status), count)| (OutcomeKind { share: Share { rule, status }, outcome }, count))
-            .collect();
+        let mut expected = BTreeMap::new();
+        for execution in &due {
+            let outcome = match note.operation {
+                Operation::DeleteExpired if whole(execution) => Outcome::DeletedWithJob,
+                Operation::DeleteExpired => Outcome::Deleted,
+                Operation::CancelStale => Outcome::Canceled,
+            };
+            let share = Share { rule: rule(execution).unwrap_or_default(), status: execution.row.status };
+            *expected.entry(OutcomeKind { share, outcome }).or_insert(0) += 1;
+        }
         let expected = expected.iter().map(|(kind, count)| (kind, *count)).collect();
         must(told == expected, "a fresh sweep counts something else than what it did");
     }

@@ -55,7 +55,19 @@ impl Witness {
         if sweep.dry_run {
             notes.wrong(format!("a dry run hit {key:?}"));
         }
-        if mutation.operation != sweep.operation.action().as_str() {
+        let whole = mutation.operation == "DeleteJob";
+        if whole && sweep.operation == Operation::DeleteExpired {
+            let job = victim.job.as_str();
+            let kept = self.bucket.keys("jobs").now_or_never().unwrap_or_default();
+            if kept.is_empty() {
+                notes.wrong(format!("{job} was deleted and is not in the archive itself"));
+            }
+            let oracle = self.case.oracle();
+            let believable = believable(&notes, job, &setup, invocation.sent_at);
+            if !believable.iter().any(|setup| oracle.retires((job, setup))) {
+                notes.wrong(format!("{job} was deleted whole, and its rule does not say so"));
+            }
+        } else if mutation.operation != sweep.operation.action().as_str() {
             notes.wrong(format!("a sweep that does {} has sent {}", sweep.operation, mutation.operation));
         }
         // A delete names a number only and a cancel the thing's current execution: one that has come into being

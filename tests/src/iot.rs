@@ -7,16 +7,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use shared::archive::Delete;
+use shared::archive::{Delete, DeleteJob};
 use shared::execution::{
-    Execution, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status, TargetSelection, UnreadableRow,
+    Execution, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status, TargetSelection, ToldJob,
+    UnreadableRow,
 };
 use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use shared::ports::{
-    Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
-    ReadError, ReadJobs,
+    Cancel, CancelExecutions, DeleteExecutions, DeleteJobs, Force, ListedExecution, ListedJob, MutationError,
+    Page, ReadError, ReadJobs,
 };
 
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::script::{Fault, Script};
@@ -29,6 +31,9 @@ pub enum QueuedDelete {
     /// As it has been seen to.
     Deletes,
 }
+
+/// How many jobs AWS deletes at once.
+const DELETIONS_AT_ONCE: usize = 10;
 
 /// One execution in the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +128,10 @@ struct World {
     /// What is still shown as it was, the latest last.
     ghosts: Vec<Ghost>,
     page: usize,
+    /// How long AWS takes to delete a job.
+    deletion_takes: SignedDuration,
+    /// Which are being deleted, and until when.
+    deletions: BTreeMap<JobId, Timestamp>,
 }
 
 /// AWS IoT Jobs in memory.
@@ -155,6 +164,8 @@ impl FakeIot {
             lag: 0,
             ghosts: Vec::new(),
             page: 250,
+            deletion_takes: SignedDuration::ZERO,
+            deletions: BTreeMap::new(),
         };
         Self { world: Arc::new(Mutex::new(world)), script, witness: Witness::default() }
     }
@@ -190,6 +201,13 @@ impl FakeIot {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The world as a call finds it: what is being deleted may be gone by now.
+    fn present(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world();
+        world.end_deletions();
+        world
+    }
+
     /// Says how a delete of QUEUED is treated.
     pub fn treat_queued_delete(&self, as_: QueuedDelete) {
         self.world().queued_delete = as_;
@@ -198,6 +216,11 @@ impl FakeIot {
     /// Lets listings lag: what is deleted or cancelled is shown as it was in so many more.
     pub fn lag(&self, listings: usize) {
         self.world().lag = listings;
+    }
+
+    /// Sets how long AWS takes to delete a job.
+    pub fn delete_jobs_in(&self, takes: SignedDuration) {
+        self.world().deletion_takes = takes;
     }
 
     /// Sets the size of pages.
@@ -321,11 +344,13 @@ impl FakeIot {
         &self,
         operation: &'static str,
         subject: &str,
-        effect: impl FnOnce(&mut World) -> Result<FakeExecution, MutationError> + Send,
+        effect: impl FnOnce(&mut World) -> Result<Vec<FakeExecution>, MutationError> + Send,
     ) -> Result<(), MutationError> {
+        let by = self.script.by();
         let effect = || {
-            let done = effect(&mut self.world());
-            done.map(|execution| self.tell(Mutation { operation, by: self.script.by(), execution }))
+            let hit = effect(&mut self.world())?.into_iter();
+            hit.for_each(|execution| self.tell(Mutation { operation, by, execution }));
+            Ok(())
         };
         match self.script.begin(operation, subject).await {
             None => {
@@ -454,6 +479,35 @@ impl World {
         Ok(was)
     }
 
+    /// Deletes a finished job with everything it has, which takes its time.
+    fn delete_job(&mut self, job: &JobId) -> Result<Vec<FakeExecution>, MutationError> {
+        self.end_deletions();
+        let (_, setup) =
+            self.jobs.get_mut(job).ok_or_else(|| MutationError::NotFound("no such job".to_owned()))?;
+        match setup.status.unwrap_or(JobStatus::InProgress) {
+            JobStatus::Completed | JobStatus::Canceled => {}
+            JobStatus::InProgress | JobStatus::Scheduled | JobStatus::DeletionInProgress => {
+                return Err(MutationError::InvalidState("it is not finished".to_owned()));
+            }
+        }
+        if self.deletions.len() >= DELETIONS_AT_ONCE {
+            return Err(MutationError::Throttled("ten jobs are being deleted".into()));
+        }
+        setup.status = Some(JobStatus::DeletionInProgress);
+        self.deletions
+            .insert(job.clone(), self.now().saturating_add(self.deletion_takes).unwrap_or(self.now));
+        Ok(self.executions.extract_if(.., |execution| execution.job == *job).collect())
+    }
+
+    /// Lets jobs go whose deletion has come to its end.
+    fn end_deletions(&mut self) {
+        let now = self.now();
+        let ended: Vec<_> = self.deletions.extract_if(.., |_, end| *end <= now).collect();
+        for (job, _) in ended {
+            self.jobs.remove(&job);
+        }
+    }
+
     /// A job's executions as a listing shows them: for a while, as they were and where they were.
     fn shown(&mut self, job: &JobId) -> Vec<FakeExecution> {
         self.ghosts.retain(|ghost| ghost.listings > 0);
@@ -495,7 +549,7 @@ impl ReadJobs for FakeIot {
         const OPERATION: &str = "DescribeJobExecution";
         let fault = self.script.begin(OPERATION, &format!("{job}/{thing}")).await;
         Self::read_fault(OPERATION, fault)?;
-        let mut world = self.world();
+        let mut world = self.present();
         let found = match number {
             None => world.current(job, thing).cloned(),
             Some(number) => {
@@ -522,7 +576,7 @@ impl ReadJobs for FakeIot {
         const OPERATION: &str = "ListJobExecutionsForThing";
         let fault = self.script.begin(OPERATION, &format!("{job}/{thing}")).await;
         Self::read_fault(OPERATION, fault)?;
-        let world = self.world();
+        let world = self.present();
         let found = world.of(job, thing).find(|execution| execution.row.execution_number == number);
         found.map(|found| found.row.clone()).ok_or_else(|| ReadError::NotFound("not listed".to_owned()))
     }
@@ -531,21 +585,21 @@ impl ReadJobs for FakeIot {
         const OPERATION: &str = "ListThingGroupsForThing";
         let fault = self.script.begin(OPERATION, thing.as_str()).await;
         Self::read_fault(OPERATION, fault)?;
-        Ok(self.world().things.get(thing).cloned().unwrap_or_default().groups)
+        Ok(self.present().things.get(thing).cloned().unwrap_or_default().groups)
     }
 
     async fn thing_attributes(&self, thing: &ThingName) -> Result<BTreeMap<String, String>, ReadError> {
         const OPERATION: &str = "DescribeThing";
         let fault = self.script.begin(OPERATION, thing.as_str()).await;
         Self::read_fault(OPERATION, fault)?;
-        Ok(self.world().things.get(thing).cloned().unwrap_or_default().attributes)
+        Ok(self.present().things.get(thing).cloned().unwrap_or_default().attributes)
     }
 
     async fn describe_job(&self, job: &JobId) -> Result<Job, ReadError> {
         const OPERATION: &str = "DescribeJob";
         let fault = self.script.begin(OPERATION, job.as_str()).await;
         Self::read_fault(OPERATION, fault)?;
-        let world = self.world();
+        let world = self.present();
         let (_, setup) = world.jobs.get(job).ok_or_else(|| ReadError::NotFound("no such job".to_owned()))?;
         Ok(Job {
             job_id: job.clone(),
@@ -558,11 +612,33 @@ impl ReadJobs for FakeIot {
         })
     }
 
+    async fn told_job(&self, job: &JobId) -> Result<ToldJob, ReadError> {
+        let described = self.describe_job(job).await?;
+        let world = self.present();
+        let (created_at, _) =
+            world.jobs.get(job).ok_or_else(|| ReadError::NotFound("no such job".to_owned()))?;
+        let active = world
+            .executions
+            .iter()
+            .filter(|execution| execution.job == *job && !execution.row.status.is_terminal());
+        let told = json!({"job": {"jobId": job, "description": format!("all about {job}")}});
+        Ok(ToldJob { job: described, created_at: *created_at, active: active.count() as u64, told })
+    }
+
+    async fn job_document(&self, job: &JobId) -> Result<String, ReadError> {
+        const OPERATION: &str = "GetJobDocument";
+        let fault = self.script.begin(OPERATION, job.as_str()).await;
+        Self::read_fault(OPERATION, fault)?;
+        let known = self.present().jobs.contains_key(job);
+        let document = format!("{{\"job\": \"{job}\"}}");
+        if known { Ok(document) } else { Err(ReadError::NotFound("no such job".to_owned())) }
+    }
+
     async fn job_tags(&self, job: &Job) -> Result<BTreeMap<String, String>, ReadError> {
         const OPERATION: &str = "ListTagsForResource";
         let fault = self.script.begin(OPERATION, job.job_id.as_str()).await;
         Self::read_fault(OPERATION, fault)?;
-        let world = self.world();
+        let world = self.present();
         let found = world.jobs.get(&job.job_id);
         found
             .map(|(_, setup)| setup.tags.clone())
@@ -573,7 +649,7 @@ impl ReadJobs for FakeIot {
         const OPERATION: &str = "ListJobs";
         let fault = self.script.begin(OPERATION, token.unwrap_or_default()).await;
         Self::read_fault(OPERATION, fault)?;
-        let world = self.world();
+        let world = self.present();
         let jobs = world.jobs.iter().map(|(job, (created_at, setup))| {
             let told = if setup.continuous { TargetSelection::Continuous } else { TargetSelection::Snapshot };
             let target_selection = (!setup.target_not_listed).then_some(told);
@@ -591,7 +667,7 @@ impl ReadJobs for FakeIot {
         const OPERATION: &str = "ListJobExecutionsForJob";
         let fault = self.script.begin(OPERATION, job.as_str()).await;
         Self::read_fault(OPERATION, fault)?;
-        let mut world = self.world();
+        let mut world = self.present();
         if !world.jobs.contains_key(job) {
             return Err(ReadError::NotFound("no such job".to_owned()));
         }
@@ -616,7 +692,7 @@ impl ReadJobs for FakeIot {
 impl CancelExecutions for FakeIot {
     async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
         let subject = format!("{}/{}", cancel.job_id, cancel.thing_name);
-        self.mutate("CancelJobExecution", &subject, |world| world.cancel(cancel)).await
+        self.mutate("CancelJobExecution", &subject, |world| Ok(vec![world.cancel(cancel)?])).await
     }
 }
 
@@ -627,7 +703,13 @@ impl DeleteExecutions for FakeIot {
         if let Some(namespace) = delete.namespace_id() {
             subject = format!("{subject} of {namespace}");
         }
-        self.mutate("DeleteJobExecution", &subject, |world| world.delete(delete)).await
+        self.mutate("DeleteJobExecution", &subject, |world| Ok(vec![world.delete(delete)?])).await
+    }
+}
+
+impl DeleteJobs for FakeIot {
+    async fn delete_job(&self, delete: &DeleteJob) -> Result<(), MutationError> {
+        self.mutate("DeleteJob", delete.job_id().as_str(), |world| world.delete_job(delete.job_id())).await
     }
 }
 

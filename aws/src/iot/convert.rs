@@ -7,8 +7,10 @@ use aws_sdk_iot::types::{
     TargetSelection as SdkTargetSelection,
 };
 use jiff::Timestamp;
+use serde_json::Value;
 use shared::execution::{
-    Execution, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status, TargetSelection, UnreadableRow,
+    Execution, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status, TargetSelection, ToldJob,
+    UnreadableRow,
 };
 use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use shared::ports::{ListedExecution, ListedJob};
@@ -75,6 +77,18 @@ pub(super) fn job(described: Option<SdkJob>) -> Result<Job, UnreadableRow> {
         status: job.status.map(status).transpose()?,
         continuous: target_selection == TargetSelection::Continuous,
     })
+}
+
+/// A job, with AWS's whole answer.
+pub(super) fn told_job(described: Option<SdkJob>, told: Option<Value>) -> Result<ToldJob, UnreadableRow> {
+    let created_at = time(described.as_ref().and_then(|job| job.created_at), "createdAt")?;
+    let counts = described.as_ref().and_then(|job| job.job_process_details.clone());
+    let counts = counts.ok_or(Malformed("jobProcessDetails"))?;
+    let active = [counts.number_of_queued_things, counts.number_of_in_progress_things];
+    // AWS leaves zero out.
+    let active = active.into_iter().flatten().map(|count| u64::try_from(count).unwrap_or(u64::MAX));
+    let active = active.fold(0, u64::saturating_add);
+    Ok(ToldJob { job: job(described)?, created_at, active, told: told.ok_or(Malformed("job"))? })
 }
 
 fn retry_limits(criteria: &[RetryCriteria]) -> Result<RetryLimits, UnreadableRow> {

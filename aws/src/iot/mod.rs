@@ -1,5 +1,6 @@
 //! AWS IoT Jobs through the SDK.
 
+mod answer;
 mod convert;
 mod fault;
 
@@ -10,14 +11,15 @@ use std::marker::PhantomData;
 use aws_config::SdkConfig;
 use aws_sdk_iot::Client;
 use aws_sdk_iot::types::JobExecutionStatus;
-use shared::archive::Delete;
-use shared::execution::{Execution, ExecutionRow, Job, Status, UnreadableRow};
+use shared::archive::{Delete, DeleteJob};
+use shared::execution::{Execution, ExecutionRow, Job, Status, ToldJob, UnreadableRow};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::ports::{
-    Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
-    ReadError, ReadJobs,
+    Cancel, CancelExecutions, DeleteExecutions, DeleteJobs, Force, ListedExecution, ListedJob, MutationError,
+    Page, ReadError, ReadJobs,
 };
 
+use answer::Answer;
 use fault::Fault;
 
 /// The most that AWS gives on a page.
@@ -117,6 +119,19 @@ impl<R: MayDelete> DeleteExecutions for Iot<R> {
     }
 }
 
+impl DeleteJobs for Iot<ToDelete> {
+    /// Sends no `force`: AWS takes an absent one for false.
+    async fn delete_job(&self, delete: &DeleteJob) -> Result<(), MutationError> {
+        self.client
+            .delete_job()
+            .job_id(delete.job_id().as_str())
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| Fault::of(error).mutation())
+    }
+}
+
 impl<R: Send + Sync> ReadJobs for Iot<R> {
     async fn describe_execution(
         &self,
@@ -147,6 +162,33 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
             .await
             .map_err(|error| Fault::of(error).read(OPERATION))?;
         convert::job(described.job).map_err(|error| unreadable(OPERATION, error))
+    }
+
+    async fn told_job(&self, job: &JobId) -> Result<ToldJob, ReadError> {
+        const OPERATION: &str = "DescribeJob";
+        let answer = Answer::default();
+        let described = self
+            .client
+            .describe_job()
+            .job_id(job.as_str())
+            .customize()
+            .interceptor(answer.clone())
+            .send()
+            .await
+            .map_err(|error| Fault::of(error).read(OPERATION))?;
+        convert::told_job(described.job, answer.json()).map_err(|error| unreadable(OPERATION, error))
+    }
+
+    async fn job_document(&self, job: &JobId) -> Result<String, ReadError> {
+        const OPERATION: &str = "GetJobDocument";
+        let got = self
+            .client
+            .get_job_document()
+            .job_id(job.as_str())
+            .send()
+            .await
+            .map_err(|error| Fault::of(error).read(OPERATION))?;
+        got.document.ok_or_else(|| unreadable(OPERATION, UnreadableRow::Malformed("document")))
     }
 
     async fn job_tags(&self, job: &Job) -> Result<BTreeMap<String, String>, ReadError> {

@@ -79,7 +79,7 @@ pub struct NotKnown;
 
 impl Retention {
     /// The rule that decides for a job: the first that is for it, or the default.
-    fn rule_for(&self, job: &KnownJob<'_>) -> Result<&Rule, NotKnown> {
+    pub(super) fn rule_for(&self, job: &KnownJob<'_>) -> Result<&Rule, NotKnown> {
         let mut possible = self.possible(job);
         match (possible.next(), possible.next()) {
             (Some(rule), None) => Ok(rule),

@@ -59,6 +59,8 @@ struct Terms {
     /// For what runs: by force, which the rule has said aloud.
     cancel_running_after: Limit,
     archive: ArchiveKind,
+    /// Whether a finished job of which everything is due is deleted whole.
+    retire_jobs: bool,
 }
 
 /// All rules, validated.
@@ -106,6 +108,17 @@ impl Retention {
     /// Whether a rule that the job may have cancels what runs.
     pub fn cancels_running(&self, job: &KnownJob<'_>) -> bool {
         self.possible(job).any(|rule| rule.terms.cancel_running_after != Limit::Never)
+    }
+
+    /// Whether the job's rule has it deleted whole once everything of it is due. What is known of the job has
+    /// to tell its rule.
+    pub fn retires(&self, job: &KnownJob<'_>) -> bool {
+        self.rule_for(job).is_ok_and(|rule| rule.terms.retire_jobs)
+    }
+
+    /// The name of the rule that decides for a job of which everything is known.
+    pub fn rule_name(&self, job: &KnownJob<'_>) -> &str {
+        self.rule_for(job).map_or("", |rule| &rule.name)
     }
 
     /// Whether the rule of this name keeps everything of what is due by it in a status.

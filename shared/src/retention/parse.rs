@@ -14,6 +14,9 @@ use crate::digest;
 use crate::execution::Status;
 use crate::source_text::{Problem, Problems, line_of};
 
+/// What rules and the default say.
+const TERMS: [&str; 4] = ["delete_after", "cancel_after", "archive", "retire_jobs"];
+
 const FLOOR: SignedDuration = SignedDuration::from_hours(1);
 const CEILING: SignedDuration = SignedDuration::from_hours(24 * 3650);
 
@@ -176,8 +179,7 @@ impl Reader<'_> {
     }
 
     fn rule(&mut self, table: &Table<'_>, span: &Range<usize>) -> Option<Rule> {
-        let terms = ["delete_after", "cancel_after", "archive"];
-        self.known_keys(table, "a rule", &[&["name"], &SCOPE[..], &terms].concat());
+        self.known_keys(table, "a rule", &[&["name"], &SCOPE[..], &TERMS].concat());
         let name = match table.get("name").map(|value| (value, value.get_ref().as_str())) {
             Some((_, Some(name))) if !name.trim().is_empty() => Some(name.to_owned()),
             Some((value, _)) => {
@@ -196,7 +198,7 @@ impl Reader<'_> {
     }
 
     fn default(&mut self, table: &Table<'_>, span: &Range<usize>) -> Option<Rule> {
-        self.known_keys(table, "[default]", &["delete_after", "cancel_after", "archive"]);
+        self.known_keys(table, "[default]", &TERMS);
         let terms = self.terms(table, "[default]", span)?;
         Some(Rule { name: "default".to_owned(), scope: Scope::default(), terms })
     }
@@ -210,8 +212,28 @@ impl Reader<'_> {
             Some(value) => self.cancel_after(value, place),
         };
         let archive = self.archive(table, place, span);
+        let retire_jobs = self.retire_jobs(table, place);
         let (cancel_after, cancel_running_after) = cancel?;
-        Some(Terms { delete_after: delete_after?, cancel_after, cancel_running_after, archive: archive? })
+        Some(Terms {
+            delete_after: delete_after?,
+            cancel_after,
+            cancel_running_after,
+            archive: archive?,
+            retire_jobs: retire_jobs?,
+        })
+    }
+
+    fn retire_jobs(&mut self, table: &Table<'_>, place: &str) -> Option<bool> {
+        let Some(value) = table.get("retire_jobs") else { return Some(false) };
+        let told = value.get_ref().as_bool();
+        if told.is_none() {
+            let message = format!(
+                "retire_jobs of {place} must be true (a finished job is deleted whole once everything of it \
+                 is due) or false"
+            );
+            self.report(&value.span(), message);
+        }
+        told
     }
 
     fn delete_after(

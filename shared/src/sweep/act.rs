@@ -5,11 +5,11 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 
 use super::pace::IotOperation;
-use crate::archive::{Delete, Record};
+use crate::archive::{Delete, DeleteJob, Record};
 use crate::execution::Status;
 use crate::ids::Version;
 use crate::operation::Operation;
-use crate::ports::{Cancel, CancelExecutions, DeleteExecutions, Force, MutationError, ReadJobs};
+use crate::ports::{Cancel, CancelExecutions, DeleteExecutions, DeleteJobs, Force, MutationError, ReadJobs};
 
 /// What came of an execution that a sweep acted on, or meant to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub enum Outcome {
     Deleted,
     /// Archived by a slice that died, and gone when its successor looked.
     DeletedByInterruptedSlice,
+    /// Deleted with its whole job.
+    DeletedWithJob,
     /// Cancelled, and seen as CANCELED.
     Canceled,
     /// Cancelled by a slice that died, and CANCELED when its successor looked.
@@ -87,6 +89,7 @@ impl Outcome {
         match self {
             Self::Deleted
             | Self::DeletedByInterruptedSlice
+            | Self::DeletedWithJob
             | Self::Canceled
             | Self::CanceledByInterruptedSlice
             | Self::CanceledNotSeenYet
@@ -113,6 +116,7 @@ impl Outcome {
             Self::Refused | Self::JobUnreadable | Self::FactUnreadable | Self::NotSeenAgain => false,
             Self::Deleted
             | Self::DeletedByInterruptedSlice
+            | Self::DeletedWithJob
             | Self::Canceled
             | Self::CanceledByInterruptedSlice
             | Self::CanceledNotSeenYet
@@ -137,6 +141,7 @@ impl Outcome {
             | Self::Mismatch => true,
             Self::Deleted
             | Self::DeletedByInterruptedSlice
+            | Self::DeletedWithJob
             | Self::AlreadyGone
             | Self::NoLongerEligible
             | Self::Replaced
@@ -150,12 +155,23 @@ impl Outcome {
         }
     }
 
+    /// Whether a whole job was deleted.
+    pub(super) const fn with_job(self) -> bool {
+        matches!(self, Self::DeletedWithJob | Self::DeletedByInterruptedSlice)
+    }
+
+    /// As [`Outcome::confirmed`], of a whole job.
+    pub(super) fn confirmed_with_job(self) -> Self {
+        if self == Self::DeletedByInterruptedSlice { Self::DeletedWithJob } else { self }
+    }
+
     /// What was found by looking after a lost answer is as good as an answer.
     pub(super) const fn confirmed(self) -> Self {
         match self {
             Self::DeletedByInterruptedSlice => Self::Deleted,
             Self::CanceledByInterruptedSlice => Self::Canceled,
             Self::Deleted
+            | Self::DeletedWithJob
             | Self::Canceled
             | Self::CanceledNotSeenYet
             | Self::CanceledNotCompared
@@ -199,18 +215,25 @@ pub trait Act<I>: Send + Sync {
         delete: &Delete,
         version: Option<Version>,
     ) -> impl Future<Output = Result<(), MutationError>> + Send;
+
+    /// Sends DeleteJob, where sweeps with this right delete whole jobs.
+    fn retire(iot: &I, delete: &DeleteJob) -> impl Future<Output = Result<(), MutationError>> + Send;
 }
 
 /// The right of the function `delete-expired`.
 #[derive(Debug, Clone, Copy)]
 pub struct DeleteExpired;
 
-impl<I: ReadJobs + DeleteExecutions> Act<I> for DeleteExpired {
+impl<I: ReadJobs + DeleteExecutions + DeleteJobs> Act<I> for DeleteExpired {
     const OPERATION: Operation = Operation::DeleteExpired;
     const CALL: IotOperation = IotOperation::DeleteJobExecution;
 
     async fn send(iot: &I, _: &Record, delete: &Delete, _: Option<Version>) -> Result<(), MutationError> {
         iot.delete(delete).await
+    }
+
+    async fn retire(iot: &I, delete: &DeleteJob) -> Result<(), MutationError> {
+        iot.delete_job(delete).await
     }
 }
 
@@ -239,5 +262,9 @@ impl<I: ReadJobs + CancelExecutions> Act<I> for CancelStale {
             status_details: None,
         };
         iot.cancel(&cancel).await
+    }
+
+    async fn retire(_: &I, _: &DeleteJob) -> Result<(), MutationError> {
+        Err(MutationError::Invalid("a sweep that cancels deletes no job".to_owned()))
     }
 }

@@ -74,6 +74,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let named = KnownJob::named(job);
         // What is deleted, or cancelled where only what waits is listed, leaves its listing.
         let leaves = A::OPERATION == Operation::DeleteExpired || self.looks_at(&named).is_some();
+        if self.retire(session, cursor, candidate).await? {
+            return Ok(Outcome::NotSeenAgain);
+        }
         let mut facts: Option<(JobFacts, Instant)> = None;
         loop {
             let page = match self.list_executions(session, &named, cursor.token.as_deref()).await? {
@@ -135,7 +138,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
     }
 
-    fn due(&self, now: Timestamp, job: &KnownJob<'_>, row: ExecutionRow) -> Option<Candidacy> {
+    pub(super) fn due(&self, now: Timestamp, job: &KnownJob<'_>, row: ExecutionRow) -> Option<Candidacy> {
         match self.rules.judge(A::OPERATION, now, job, &row) {
             Ok(Verdict::Due(due)) => Some(Candidacy { row, due }),
             Ok(Verdict::Keep { .. }) | Err(NotKnown) => None,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Outcome, OutcomeKind, Share};
 use super::counts::Counts;
+use super::retire::Retirement;
 use super::tally::Tally;
 use crate::execution::{ExecutionRow, Identity, Status};
 use crate::ids::{JobId, ThingName};
@@ -65,6 +66,9 @@ pub(super) struct Candidate {
     pub(super) job_id: JobId,
     /// How many of its executions are due.
     pub(super) due: Counts<Share>,
+    /// Whether these are all that it has, and it may be deleted whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(super) whole: bool,
 }
 
 /// Where the application stands.
@@ -93,6 +97,12 @@ pub(super) struct ApplyCursor {
     pub(super) met: Vec<Met>,
     /// How often the job was started over because its token went bad.
     pub(super) restarts: u8,
+    /// How far it has come on its way to be deleted whole.
+    #[serde(skip_serializing_if = "Retirement::is_unbegun")]
+    pub(super) retirement: Retirement,
+    /// Whether its executions are deleted one by one, because it could not be deleted whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) singly: bool,
 }
 
 /// Which execution of a job.
@@ -175,6 +185,12 @@ impl ApplyCursor {
         earlier.map(|(_, count)| count).sum::<u64>() + here as u64
     }
 
+    /// The job cannot be deleted whole: its executions are gone through one by one, from the first page on.
+    pub(super) fn go_singly(&mut self) {
+        let Self { segment, index, .. } = *self;
+        *self = Self { segment, index, singly: true, ..Self::default() };
+    }
+
     /// Everything on the page at hand has been dealt with.
     pub(super) fn end_page(&mut self) {
         for met in self.met.drain(..) {
@@ -192,8 +208,8 @@ impl ApplyCursor {
     }
 
     pub(super) fn next_pass(&mut self) {
-        let Self { segment, index, restarts, .. } = *self;
+        let Self { segment, index, restarts, singly, .. } = *self;
         let moved = std::mem::take(&mut self.moved);
-        *self = Self { segment, index, moved, restarts, ..Self::default() };
+        *self = Self { segment, index, moved, restarts, singly, ..Self::default() };
     }
 }

@@ -30,13 +30,26 @@ pub(super) struct Work {
     short: u64,
     /// Pages of those that have more.
     long: u64,
+    /// Those of them that are deleted whole.
+    #[serde(default)]
+    whole: u64,
+    /// Pages that are listed for these: once for a job of one, twice for a longer one.
+    #[serde(default)]
+    whole_pages: u64,
+    /// Their executions.
+    #[serde(default)]
+    whole_rows: u64,
 }
 
 impl Work {
-    /// Counts a job with something due.
-    pub(super) fn add(&mut self, pages: u64) {
+    /// Counts a job with something due; of one that is deleted whole, how many executions it has.
+    pub(super) fn add(&mut self, pages: u64, whole: Option<u64>) {
         self.jobs += 1;
-        if pages > 1 {
+        if let Some(rows) = whole {
+            self.whole += 1;
+            self.whole_pages += if pages > 1 { 2 * pages } else { 1 };
+            self.whole_rows += rows;
+        } else if pages > 1 {
             self.long += pages;
         } else {
             self.short += 1;
@@ -58,8 +71,9 @@ impl Estimate {
         rate: CallRate,
     ) -> Self {
         use IotOperation::{
-            CancelJobExecution, DeleteJobExecution, DescribeJob, DescribeJobExecution, DescribeThing,
-            ListJobExecutionsForJob, ListTagsForResource, ListThingGroupsForThing,
+            CancelJobExecution, DeleteJob, DeleteJobExecution, DescribeJob, DescribeJobExecution,
+            DescribeThing, GetJobDocument, ListJobExecutionsForJob, ListTagsForResource,
+            ListThingGroupsForThing,
         };
         // Paced apart, calls of several operations that alternate take as long as the most frequent.
         let (mutation, descriptions) = match operation {
@@ -69,17 +83,19 @@ impl Estimate {
         };
         let a_row = u64::from(calls_of_a_row(operation));
         let asked = if needs.any() { due } else { full };
+        let planned = due;
+        let due = due.saturating_sub(work.whole_rows);
         let acting = rate.seconds(due * a_row + asked);
         // A page is believed for a minute; the facts that its rows cost take their share of it.
         let acts = if asked > 0 { a_row as f64 / (a_row + 1) as f64 } else { 1.0 };
         let believed = BELIEVED.as_secs_f64() * acts;
         let again = (rate.seconds(due * a_row) / believed) as u64;
         // A job's facts are read again with the first page that is listed after half a minute.
-        let facts = work.jobs + again + (acting / (BELIEVED.as_secs_f64() / 2.0)) as u64;
+        let facts = work.jobs + work.whole + again + (acting / (BELIEVED.as_secs_f64() / 2.0)) as u64;
         // A page that grows too old may leave a row or two whose facts have been read for nothing.
-        let rows = due + 2 * again;
+        let rows = planned + 2 * again;
         let described = if needs.description { rows } else { full + (2 * again).min(full) };
-        let lists = work.short + work.long * LISTED + again;
+        let lists = work.short + work.long * LISTED + work.whole_pages + again;
         let counted = [
             (ListJobExecutionsForJob, lists),
             (DescribeJob, facts),
@@ -88,12 +104,17 @@ impl Estimate {
             (ListThingGroupsForThing, rows * u64::from(needs.thing_groups)),
             (DescribeThing, rows * u64::from(needs.thing_attributes)),
             (mutation, due),
+            (GetJobDocument, work.whole),
+            (DeleteJob, work.whole),
         ];
         // A page is listed about once for each time that it is acted on.
-        let pages = work.short + work.long + again;
+        let pages = work.short + work.long + work.whole_pages + again;
         let seconds = acting.max(rate.seconds(pages.max(facts))).ceil() as u64;
-        let calls =
-            if due == 0 { BTreeMap::new() } else { counted.into_iter().filter(|(_, n)| *n > 0).collect() };
-        Self { seconds: if due == 0 { 0 } else { seconds }, calls }
+        let calls = if planned == 0 {
+            BTreeMap::new()
+        } else {
+            counted.into_iter().filter(|(_, n)| *n > 0).collect()
+        };
+        Self { seconds: if planned == 0 { 0 } else { seconds }, calls }
     }
 }

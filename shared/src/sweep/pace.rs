@@ -30,6 +30,10 @@ pub enum IotOperation {
     CancelJobExecution,
     /// DeleteJobExecution.
     DeleteJobExecution,
+    /// GetJobDocument.
+    GetJobDocument,
+    /// DeleteJob.
+    DeleteJob,
 }
 
 impl fmt::Display for IotOperation {

@@ -283,6 +283,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         session: &mut Session<'_>,
         cursor: &mut ApplyCursor,
     ) -> Result<(), Stop> {
+        self.settle_retirement(session, cursor).await?;
         let Some(pending) = session.sweep.pending.clone() else { return Ok(()) };
         let records: Vec<Record> = archive::read(self.bucket, &pending.key).await.map_err(|error| {
             let what = format!("`{}`, whose page is in doubt, could not be read", pending.key);
@@ -354,12 +355,16 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 }
 
 /// A name for the next page. The attempt is part of it: a slice that takes over writes its own objects.
-fn page_name(sweep: &Sweep) -> String {
-    format!("{:05}-{:05}-{:06}", sweep.step, sweep.attempt, sweep.archive.objects)
+pub(super) fn page_name(sweep: &Sweep) -> String {
+    object_name(sweep.step, sweep.attempt, sweep.archive.objects)
+}
+
+pub(super) fn object_name(step: u64, attempt: u64, nth: u64) -> String {
+    format!("{step:05}-{attempt:05}-{nth:06}")
 }
 
 impl Candidacy {
-    fn record(
+    pub(super) fn record(
         self,
         sweep: &Sweep,
         (facts, described): (&JobFacts, Option<Execution>),

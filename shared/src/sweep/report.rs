@@ -13,6 +13,7 @@ use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Checked;
 use super::results;
+use super::retire::WholeJobs;
 use super::state::{ArchiveTotals, JobCounts, Sweep, SweepStatus};
 use super::tally::Verdicts;
 use crate::archive;
@@ -75,6 +76,9 @@ pub struct Report {
     /// looked at are not in it.
     #[serde(default)]
     pub forecast: Vec<ForecastDay>,
+    /// The finished jobs whose rule has them deleted whole.
+    #[serde(skip_serializing_if = "WholeJobs::is_empty", default)]
+    pub whole_jobs: WholeJobs,
     /// How many executions were, or may have been, acted on.
     pub attempts: u64,
     /// What came of them.
@@ -144,6 +148,7 @@ impl Report {
             unreadable: sweep.tally.unreadable_rows().clone(),
             ages: sweep.tally.ages().clone(),
             forecast: sweep.tally.forecast().days(sweep.now),
+            whole_jobs: sweep.whole_jobs.clone(),
             attempts: sweep.attempts,
             outcomes: sweep.outcomes(),
             results: sweep.results.clone(),

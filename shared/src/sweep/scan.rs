@@ -177,16 +177,22 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             session.save_now_and_then().await?;
         }
         let tally = std::mem::take(&mut cursor.job);
-        let due = tally.due_shares();
+        let (due, seen) = (tally.due_shares(), tally.total());
         let sweep = &mut session.sweep;
         sweep.jobs.scanned += 1;
         sweep.tally.merge(tally);
         let total = due.total();
         if total > 0 {
-            sweep.candidates_digest =
-                digest::of([sweep.candidates_digest.as_str(), job.job_id.as_str(), &total.to_string()]);
-            sweep.work.add(cursor.pages);
-            cursor.candidates.push(Candidate { job_id: job.job_id.clone(), due });
+            let all = total == seen;
+            let whole = match facts {
+                Some(Ok(facts)) if all => self.plans_to_retire(&mut sweep.whole_jobs, &facts, total),
+                Some(_) | None => false,
+            };
+            let count = total.to_string();
+            let parts = [sweep.candidates_digest.as_str(), job.job_id.as_str(), &count];
+            sweep.candidates_digest = digest::of(parts.into_iter().chain(whole.then_some("whole")));
+            sweep.work.add(cursor.pages, whole.then_some(total));
+            cursor.candidates.push(Candidate { job_id: job.job_id.clone(), due, whole });
         }
         Ok(())
     }

@@ -38,6 +38,8 @@ pub struct Worker<'a, I, Q, A> {
     pub rate: CallRate,
     /// Whether the deployment allows dry runs only, whatever a sweep's state says.
     pub dry_run_only: bool,
+    /// Whether the deployment allows whole jobs to be deleted, where their rule says so.
+    pub retire_jobs: bool,
     /// Its right.
     pub act: PhantomData<A>,
 }

@@ -12,6 +12,7 @@ use super::estimate::Work;
 use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Plan;
+use super::retire::WholeJobs;
 use super::tally::Tally;
 use crate::operation::Operation;
 
@@ -154,6 +155,9 @@ pub struct Sweep {
     /// What the candidates cost to go through.
     #[serde(default)]
     pub(super) work: Work,
+    /// The jobs that are deleted whole.
+    #[serde(skip_serializing_if = "WholeJobs::is_empty", default)]
+    pub whole_jobs: WholeJobs,
     /// The plan, once the scan is over.
     pub plan: Option<Plan>,
     /// How many executions have been, or may have been, acted on.
@@ -233,6 +237,7 @@ impl Sweep {
             tally: Tally::default(),
             candidates_digest: String::new(),
             work: Work::default(),
+            whole_jobs: WholeJobs::default(),
             plan: None,
             attempts: 0,
             results: Counts::default(),

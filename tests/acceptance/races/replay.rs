@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 use shared::access::{AccessPolicy, Principal, User};
 use shared::archive::Delete;
-use shared::execution::{Execution, ExecutionRow, Job, Status};
+use shared::execution::{Execution, ExecutionRow, Job, Status, ToldJob};
 use shared::guard::{Answer as Told, Caller};
 use shared::guard::{CancelRequest, DeleteRequest, Guard, GuardError, JobCache};
 use shared::ids::{ExecutionNumber, JobId, ThingName, Version};
@@ -228,6 +228,14 @@ impl ReadJobs for Prompter {
             status: None,
             continuous: self.job.continuous(),
         })
+    }
+
+    async fn told_job(&self, _: &JobId) -> Result<ToldJob, ReadError> {
+        Err(unavailable("DescribeJob"))
+    }
+
+    async fn job_document(&self, _: &JobId) -> Result<String, ReadError> {
+        Err(unavailable("GetJobDocument"))
     }
 
     async fn job_tags(&self, _: &Job) -> Result<BTreeMap<String, String>, ReadError> {
