@@ -99,6 +99,8 @@ pub(crate) fn executions_of(
     limits: &[i64],
 ) -> Vec<ExecutionSpec> {
     let mut executions = Vec::new();
+    // Often enough everything that a finished job has is due: it may go whole.
+    let all_old = job.setup.status == Some(JobStatus::Completed) && rng.chance(60);
     for thing in THINGS {
         if rng.chance(15) {
             continue;
@@ -117,7 +119,7 @@ pub(crate) fn executions_of(
             } else {
                 rng.pick(&TERMINAL)
             };
-            let age = age(rng, limits);
+            let age = if all_old { age_of_all(limits) } else { age(rng, limits) };
             let before = rng.pick(&[0, 0, 1000, 60_000, 3_600_000, 86_400_000]);
             // What waits ages from its queueing, and everything else from its last change.
             let (queued, updated) = if status == Status::Queued {
@@ -144,6 +146,11 @@ pub(crate) fn executions_of(
         }
     }
     executions
+}
+
+/// An age in milliseconds that is past every limit.
+fn age_of_all(limits: &[i64]) -> i64 {
+    (limits.iter().max().copied().unwrap_or(24) + 1) * 3_600_000
 }
 
 /// An age in milliseconds, mostly close to where a rule turns.

@@ -67,7 +67,7 @@ impl Rule {
             cancel_after,
             cancel_running_after,
             full: rng.chance(30),
-            retires: rng.chance(40),
+            retires: rng.chance(55),
         }
     }
 

@@ -188,7 +188,8 @@ impl ApplyCursor {
     /// The job cannot be deleted whole: its executions are gone through one by one, from the first page on.
     pub(super) fn go_singly(&mut self) {
         let Self { segment, index, .. } = *self;
-        *self = Self { segment, index, singly: true, ..Self::default() };
+        let moved = std::mem::take(&mut self.moved);
+        *self = Self { segment, index, moved, singly: true, ..Self::default() };
     }
 
     /// Everything on the page at hand has been dealt with.

@@ -302,6 +302,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         warn!(event = "job_not_deleted_whole", %job_id, reason = ?why);
         session.sweep.whole_jobs.hindered(why);
         cursor.go_singly();
+        // A slice that dies behind this leaves it to its successor.
+        session.sweep.phase = Phase::applying(cursor);
     }
 
     async fn steps(
