@@ -74,6 +74,21 @@ def test_no_function_may_do_more_to_aws_iot(function, world, wear):
     assert world.status(m) == "QUEUED"
 
 
+def test_whole_jobs_are_deleted_where_the_deployment_allows_it(world, wear):
+    # Without force, as the sweep asks: this job is active, so AWS refuses who may.
+    m = world.execution()
+    refused = {function for function in FUNCTIONS if denied(wear(function, "iot").delete_job, jobId=m.job)}
+    assert refused == set(FUNCTIONS)
+    world.stack.deploy({"RetireJobs": "true"})
+    try:
+        refused = {function for function in FUNCTIONS if denied(wear(function, "iot").delete_job, jobId=m.job)}
+        assert refused == set(FUNCTIONS) - {"DeleteExpired"}
+        assert not denied(wear("DeleteExpired", "iot").get_job_document, jobId=m.job)
+    finally:
+        world.stack.deploy({"RetireJobs": "false"})
+    assert world.status(m) == "QUEUED"
+
+
 @pytest.mark.parametrize("function", ["StartSweep", "ReadSweeps", "ValidateAccessPolicy"])
 def test_who_has_nothing_to_do_with_jobs_sees_none(function, world, wear):
     iot = wear(function, "iot")

@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT
 from test_policy_source import POLICIES, RULES, version_of
 from test_sweeps import Sweeps
+from world import Made
 
 STUCK = (ROOT / "policies" / "examples" / "stuck-devices.cedar").read_text()
 
@@ -79,6 +80,58 @@ def test_what_is_stuck_is_cancelled_by_force_and_archived_whole(world, operator,
     (targets,) = world.objects(f"sweeps/{report['sweepId']}/reissue/{stuck.job}/").values()
     world.iot.create_job(jobId=f"{stuck.job}-again", document="{}", targets=json.loads(targets))
     assert world.status(dataclasses.replace(stuck, job=f"{stuck.job}-again")) == "QUEUED"
+
+
+@pytest.fixture
+def retiring(world):
+    """A deployment whose rules and parameters have finished jobs deleted whole."""
+    rules = RULES.replace("[default]\n", "[default]\nretire_jobs = true\n")
+    assert rules != RULES
+    version = version_of(world, "policies/retention.toml", rules)
+    policies = version_of(world, "policies/access.cedar", POLICIES)
+    versions = {"RetentionRulesVersion": version, "AccessPolicyVersion": policies}
+    world.stack.deploy({"PolicySource": "bucket", "RetireJobs": "true", **versions})
+    yield
+    world.stack.deploy(
+        {"PolicySource": "compiled", "RetireJobs": "false", "AccessPolicyVersion": "", "RetentionRulesVersion": ""}
+    )
+
+
+def test_a_finished_job_goes_whole_and_leaves_its_document(world, operator, retiring, past):
+    document = json.dumps({"operation": "update", "to": "1.6.0"})
+
+    def made_of(states):
+        things = [world.name("thing") for _ in states]
+        targets = [world.iot.create_thing(thingName=thing)["thingArn"] for thing in things]
+        made = [Made(world.name("job"), thing) for thing in things]
+        made = [dataclasses.replace(m, job=made[0].job) for m in made]
+        world.iot.create_job(jobId=made[0].job, targets=targets, document=document)
+        for m, status in zip(made, states, strict=True):
+            if status != "QUEUED":
+                world.become(m, status)
+        return made
+
+    def made():
+        return made_of(["SUCCEEDED", "FAILED", "SUCCEEDED"]), made_of(["SUCCEEDED", "QUEUED"])
+
+    finished, going_on = past(100, made)
+    job = finished[0].job
+    described = world.iot.describe_job(jobId=job)["job"]
+    assert described["status"] == "COMPLETED"
+    report = Sweeps(operator).run("delete-expired")
+    assert report["outcomes"] == {"deletedWithJob": 3, "deleted": 1}
+    assert report["wholeJobs"] == {"planned": 1, "executions": 3, "deleted": 1}
+    assert report["calls"]["DeleteJob"] == report["calls"]["DeleteJobExecution"] == 1
+    with pytest.raises(world.iot.exceptions.ResourceNotFoundException):
+        world.iot.describe_job(jobId=job)
+    assert [world.status(m) for m in going_on] == [None, "QUEUED"]
+    records = world.archived(report["sweepId"])
+    assert sorted(record["action"] for record in records) == ["DeleteJob"] * 3 + ["DeleteJobExecution"]
+    (kept,) = world.objects("jobs/").values()
+    (record,) = [json.loads(line) for line in gzip.decompress(kept).splitlines()]
+    assert (record["job"]["jobId"], record["executions"], record["document"]) == (job, 3, document)
+    assert record["description"]["job"]["jobArn"] == described["jobArn"]
+    assert record["description"]["job"]["jobProcessDetails"] == described["jobProcessDetails"]
 
 
 def test_a_full_archive_keeps_what_the_device_said(world, operator, forcing, past):

@@ -156,6 +156,8 @@ fn time(time: Option<DateTime>, member: &'static str) -> Result<Timestamp, Unrea
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_iot::types::JobProcessDetails;
+
     use super::*;
 
     fn listed(change: impl FnOnce(&mut JobExecutionSummaryForJob)) -> ListedExecution {
@@ -208,6 +210,25 @@ mod tests {
         assert_eq!(job(Some(sdk)), Err(Malformed("targetSelection")));
         let sdk = SdkJob::builder().job_id("j").job_arn("arn").target_selection("ROLLING".into()).build();
         assert_eq!(job(Some(sdk)), Err(Malformed("targetSelection")));
+    }
+
+    #[test]
+    fn a_jobs_active_executions_are_counted_and_what_is_missing_is_told() {
+        let told = |counts: Option<JobProcessDetails>| {
+            let job = SdkJob::builder().job_id("j").job_arn("arn").target_selection("SNAPSHOT".into());
+            let job = job.created_at(DateTime::from_secs(1)).set_job_process_details(counts).build();
+            told_job(Some(job), Some(Value::Null)).map(|told| told.active)
+        };
+        let counts = JobProcessDetails::builder();
+        assert_eq!(told(Some(counts.clone().number_of_succeeded_things(9).build())), Ok(0));
+        let active = counts.number_of_queued_things(2).number_of_in_progress_things(3);
+        assert_eq!(told(Some(active.build())), Ok(5));
+        assert_eq!(told(None), Err(Malformed("jobProcessDetails")));
+        let sdk = SdkJob::builder().job_id("j").job_arn("arn").target_selection("SNAPSHOT".into());
+        let sdk = sdk.job_process_details(JobProcessDetails::builder().build());
+        assert_eq!(told_job(Some(sdk.clone().build()), Some(Value::Null)), Err(Malformed("createdAt")));
+        let sdk = sdk.created_at(DateTime::from_secs(1)).build();
+        assert_eq!(told_job(Some(sdk), None), Err(Malformed("job")));
     }
 
     #[test]

@@ -576,6 +576,25 @@ archive = "summary"
     }
 
     #[test]
+    fn whole_jobs_are_deleted_only_where_a_rule_says_true() {
+        let told = |line: &str| {
+            let text = FINE.replacen("[default]", &format!("{line}[default]"), 1);
+            Retention::parse("r.toml", &text).map(|rules| rules.rules[0].terms.retire_jobs)
+        };
+        assert_eq!(told(""), Ok(false));
+        assert_eq!(told("retire_jobs = false\n"), Ok(false));
+        assert_eq!(told("retire_jobs = true\n"), Ok(true));
+        for bad in ["1", "\"true\"", "\"always\"", "[]"] {
+            assert_eq!(
+                told(&format!("retire_jobs = {bad}\n")).unwrap_err().to_string(),
+                "r.toml:10: retire_jobs of rule `fw` must be true (a finished job is deleted whole once \
+                 everything of it is due) or false",
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
     fn an_archive_is_a_summary_or_full() {
         let full = FINE.replacen(r#"archive = "summary""#, r#"archive = "full""#, 1);
         let rules = Retention::parse("r.toml", &full).unwrap();
