@@ -15,6 +15,7 @@ mod facts;
 mod guard;
 mod races;
 mod stage;
+mod sweep_concurrency;
 mod sweep_faults;
 mod sweep_stage;
 mod sweep_terms;
