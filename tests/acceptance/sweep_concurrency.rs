@@ -266,7 +266,7 @@ async fn a_slice_that_dies_with_several_calls_under_way_ends_with_true_counts() 
             stage.script.calls().len() - started
         };
         let calls = run(None, false, 900).await;
-        for nth in (1..=calls).step_by(2) {
+        for nth in (1..=calls).step_by(5) {
             for (after, arrives, seconds) in [(true, true, 900), (false, true, 2), (true, false, 2)] {
                 run(Some((nth, after)), arrives, seconds).await;
             }
@@ -314,7 +314,7 @@ async fn what_is_lost_or_throttled_among_many_is_sent_again_only_if_nothing_has_
             due(&stage, operation, ROWS, 250);
             stage.script.direct(Distant::by((20, 200)));
             let call = operation.action().as_str();
-            let hit = [3, 4, 5, 9, 17];
+            let hit = [3, 4, 5];
             hit.iter().for_each(|nth| stage.script.fault(call, *nth, fault));
             let sweeps = Sweeps { rate: "50", ..Sweeps::of_everything(&stage) };
             let id = sweeps.started(operation, "a").await;
@@ -325,7 +325,7 @@ async fn what_is_lost_or_throttled_among_many_is_sent_again_only_if_nothing_has_
             assert_eq!(stage.script.count(call), ROWS + again, "{context}");
             let report = sweeps.report(&id).await;
             let throttled = report["throttled"][call].as_u64().unwrap_or_default();
-            assert_eq!(throttled, if fault == Fault::Throttled { 5 } else { 0 }, "{context}");
+            assert_eq!(throttled, if fault == Fault::Throttled { hit.len() as u64 } else { 0 }, "{context}");
             let rows = stage.bucket.outcomes("outcomes").await;
             let told: Vec<_> = rows.iter().map(|row| row.thing_name.to_string()).collect();
             let archived = stage.bucket.archive().await;

@@ -113,7 +113,7 @@ impl Case {
             page: rng.weighted(&[(3, 1), (3, 2), (2, 3), (2, 4), (2, 250)]),
             queued_delete: rng.pick(&[QueuedDelete::Refused, QueuedDelete::Deletes]),
             sweeps,
-            rate: rng.pick(&["0.5", "1", "2", "5", "10", "50"]),
+            rate: rng.pick(&["0.5", "1", "5", "10", "20", "50"]),
             slice_seconds: rng.pick(&[6, 8, 12, 20, 60, 120, 900]),
             skew,
             latency: rng.pick(&[0, 20, 150, 400]),
