@@ -16,6 +16,7 @@ mod guard;
 mod races;
 mod retire;
 mod stage;
+mod sweep_concurrency;
 mod sweep_faults;
 mod sweep_stage;
 mod sweep_terms;

@@ -173,6 +173,7 @@ impl<'a> Sweeps<'a> {
     }
 
     pub(crate) async fn slice(&self, message: &SliceMessage, at: Timestamp) -> Result<SliceEnd, SliceError> {
+        self.stage.script.revive();
         let time = SliceTime { now: at, deadline: at + SignedDuration::from_secs(self.seconds) };
         match message.sweep_id.operation() {
             Operation::DeleteExpired => self.worker::<DeleteExpired>().run(message, "one", time).await,

@@ -1173,7 +1173,7 @@ async fn a_hold_works_within_a_minute_on_the_second_page_too() {
 }
 
 /// The shipped policies and one that no listing tells enough for: what has the detail `keep` stays.
-fn asking_for_details() -> AccessPolicy {
+pub(crate) fn asking_for_details() -> AccessPolicy {
     let asks = "@id(\"kept\") @reason(\"r\") forbid (principal is Jobwarden::Sweeper, action, resource) \
                 when { resource.statusDetails.contains(\"keep=yes\") };";
     let policies = format!("{}{asks}", include_str!("../../policies/access.cedar"));

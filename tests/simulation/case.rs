@@ -116,7 +116,7 @@ impl Case {
             queued_delete: rng.pick(&[QueuedDelete::Refused, QueuedDelete::Deletes]),
             deletion: rng.pick(&[0, 0, 5, 86_400]),
             sweeps,
-            rate: rng.pick(&["0.5", "1", "2", "5", "10", "50"]),
+            rate: rng.pick(&["0.5", "1", "5", "10", "20", "50"]),
             slice_seconds: rng.pick(&[6, 8, 12, 20, 60, 120, 900]),
             skew,
             latency: rng.pick(&[0, 20, 150, 400]),

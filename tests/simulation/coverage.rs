@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const ENOUGH_CASES: u64 = 10_000;
 
 /// What has to happen at least once in a thousand cases.
-const OFTEN: [&str; 50] = [
+const OFTEN: [&str; 52] = [
     "fault: throttle",
     "fault: 5xx",
     "fault: timeout before the effect",
@@ -39,6 +39,8 @@ const OFTEN: [&str; 50] = [
     "fault: duplicate delivery at once",
     "fault: overlapping sweeps",
     "fault: clock skew",
+    "other: several calls under way",
+    "other: several mutations under way",
     "end: already taken",
     "end: continued",
     "end: died or killed",
@@ -61,7 +63,8 @@ const OFTEN: [&str; 50] = [
 
 /// What has to happen at all. Two outcomes cannot come of this, because this AWS finds nothing malformed
 /// and answers nothing that cannot be read: `RefusedByAws` and `Unreadable`.
-const EVER: [&str; 17] = [
+const EVER: [&str; 18] = [
+    "fault: a call of a dead process arrives",
     "fault: retry queued",
     "other: another execution was hit in place of the one that was meant",
     "outcome: AlreadyGone",

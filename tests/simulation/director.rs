@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use shared::execution::{JobStatus, Status};
 use shared::operation::Operation;
 use tests::{Call, Death, Director, FakeExecution, FakeIot, Fate};
@@ -18,14 +19,22 @@ use crate::rng::Rng;
 /// Timers have milliseconds: a call may begin that much late.
 const TICK: Duration = Duration::from_millis(2);
 
+/// A call that has been sent.
+struct UnderWay {
+    call: Call,
+    /// When, by the account's clock.
+    sent_at: Timestamp,
+    /// What hits it.
+    hits: Vec<Fault>,
+}
+
 pub(crate) struct CaseDirector {
     rng: Rng,
     latency: i64,
     faults: Vec<Fault>,
     counts: BTreeMap<&'static str, usize>,
     total: usize,
-    /// What hits the call that each invocation has under way.
-    under_way: BTreeMap<u32, Vec<Fault>>,
+    under_way: Vec<UnderWay>,
     iot: FakeIot,
     notes: Shared,
 }
@@ -38,7 +47,7 @@ impl CaseDirector {
             faults: case.faults.clone(),
             counts: BTreeMap::new(),
             total: 0,
-            under_way: BTreeMap::new(),
+            under_way: Vec::new(),
             iot,
             notes,
         }
@@ -65,10 +74,8 @@ impl CaseDirector {
     }
 
     fn hold_against_deadline(&self, call: &Call) {
-        let now = self.iot.now();
         let mut notes = self.notes.lock();
-        let Some(invocation) = notes.invocations.get_mut(&call.by) else { return };
-        invocation.sent_at = now;
+        let Some(invocation) = notes.invocations.get(&call.by) else { return };
         let (sweep, late) = (invocation.sweep, Instant::now().checked_duration_since(invocation.until));
         if !is_iot(call.operation) {
             return;
@@ -220,6 +227,27 @@ impl CaseDirector {
         matches!(status, Some(Canceled | Completed | DeletionInProgress))
     }
 
+    /// Counts when an invocation has several calls under way.
+    fn count_at_once(&self, call: &Call) {
+        let others = || self.under_way.iter().map(|other| &other.call).filter(|other| other.by == call.by);
+        if others().next().is_some() {
+            self.notes.count("other: several calls under way");
+        }
+        if is_mutation(call.operation) && others().any(|other| is_mutation(other.operation)) {
+            self.notes.count("other: several mutations under way");
+        }
+    }
+
+    /// A call has arrived: what hits it. Notes when it was sent, for whoever looks at its effect.
+    fn arrived(&mut self, call: &Call) -> Option<Vec<Fault>> {
+        let place = self.under_way.iter().position(|other| other.call == *call)?;
+        let UnderWay { sent_at, hits, .. } = self.under_way.remove(place);
+        if let Some(invocation) = self.notes.lock().invocations.get_mut(&call.by) {
+            invocation.sent_at = sent_at;
+        }
+        Some(hits)
+    }
+
     fn setup(&self, job: &str) -> Option<tests::JobSetup> {
         self.iot.job_setup(&shared::ids::JobId::parse(job).unwrap())
     }
@@ -234,14 +262,16 @@ impl Director for CaseDirector {
             self.notes.count("fault: killed at the deadline");
         }
         let longer: i64 = hits.iter().map(longer).max().unwrap_or_default();
-        self.under_way.insert(call.by, hits);
+        let sent_at = self.iot.now();
+        self.count_at_once(call);
+        self.under_way.push(UnderWay { call: call.clone(), sent_at, hits });
         let takes = self.rng.between(0, self.latency) + longer;
         Duration::from_millis(takes.unsigned_abs())
     }
 
     fn arrives(&mut self, call: &Call) -> Fate {
         let mut fate = Fate::default();
-        for fault in self.under_way.remove(&call.by).unwrap_or_default() {
+        for fault in self.arrived(call).unwrap_or_default() {
             let happened = match fault.what {
                 What::World(act) => self.act(act, &fault, call),
                 what => {
@@ -267,6 +297,17 @@ impl Director for CaseDirector {
             format!("{} #{} {} {} {fate:?}", self.iot.now(), call.by, call.operation, call.subject)
         });
         fate
+    }
+
+    fn abandoned(&mut self, call: &Call) -> bool {
+        let arrives = self.arrived(call).is_some_and(|hits| hits.is_empty()) && self.rng.chance(50);
+        if arrives {
+            self.notes.count("fault: a call of a dead process arrives");
+            self.notes.trace(|| {
+                format!("{} #{} {} {} arrives", self.iot.now(), call.by, call.operation, call.subject)
+            });
+        }
+        arrives
     }
 }
 

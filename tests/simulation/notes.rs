@@ -30,7 +30,7 @@ pub(crate) struct Invocation {
     pub(crate) sweep: usize,
     /// When it may not call AWS IoT any more.
     pub(crate) until: Instant,
-    /// When its latest call was sent, by the account's clock.
+    /// When its call that has arrived last was sent, by the account's clock.
     pub(crate) sent_at: Timestamp,
     pub(crate) dead: bool,
 }

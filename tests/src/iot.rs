@@ -352,7 +352,12 @@ impl FakeIot {
             hit.for_each(|execution| self.tell(Mutation { operation, by, execution }));
             Ok(())
         };
-        match self.script.begin(operation, subject).await {
+        let mut under_way = UnderWay { script: &self.script, operation, subject, effect: Some(effect) };
+        let fault = self.script.begin(operation, subject).await;
+        let Some(effect) = under_way.effect.take() else {
+            return Err(MutationError::Unknown("it has arrived before".into()));
+        };
+        match fault {
             None => {
                 let done = effect();
                 self.script.end().await;
@@ -373,6 +378,24 @@ impl FakeIot {
     fn tell(&self, mutation: Mutation) {
         if let Some(witness) = &mut *self.witness.0.lock().unwrap_or_else(PoisonError::into_inner) {
             witness(&mutation);
+        }
+    }
+}
+
+/// A mutation that has been sent. Its process may die before it arrives, and it may arrive all the same.
+struct UnderWay<'a, E: FnOnce() -> Result<(), MutationError>> {
+    script: &'a Script,
+    operation: &'static str,
+    subject: &'a str,
+    effect: Option<E>,
+}
+
+impl<E: FnOnce() -> Result<(), MutationError>> Drop for UnderWay<'_, E> {
+    fn drop(&mut self) {
+        if let Some(effect) = self.effect.take()
+            && self.script.abandoned(self.operation, self.subject)
+        {
+            let _ = effect();
         }
     }
 }

@@ -61,6 +61,11 @@ pub trait Director: Send {
 
     /// It arrives. Whatever happens to the world just before it can be done here.
     fn arrives(&mut self, call: &Call) -> Fate;
+
+    /// The process of a call that was sent and has not arrived is dead. Whether the call arrives all the same.
+    fn abandoned(&mut self, _: &Call) -> bool {
+        false
+    }
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -77,6 +82,8 @@ struct State {
     director: Option<Box<dyn Director>>,
     /// Whether the director lets the process of the latest call die after it.
     directed_death: bool,
+    /// Whether the process has died, as it was told to: nothing that it has under way goes on.
+    dead: bool,
 }
 
 /// The script, shared by all fakes of one world.
@@ -150,6 +157,11 @@ impl Script {
         state.dies_after = Some(state.calls.len() + nth);
     }
 
+    /// Another process takes the place of the one that has died.
+    pub fn revive(&self) {
+        self.state().dead = false;
+    }
+
     /// Every call so far.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
@@ -163,10 +175,12 @@ impl Script {
     /// A call begins: what goes wrong with it. Where the process dies, this never returns.
     pub(crate) async fn begin(&self, operation: &'static str, subject: &str) -> Option<Fault> {
         let call = Call { operation, subject: subject.to_owned(), by: self.by };
+        self.while_alive().await;
         let takes = self.state().director.as_mut().map_or(Duration::ZERO, |director| director.sent(&call));
         if !takes.is_zero() {
             sleep(takes).await;
         }
+        self.while_alive().await;
         let (hooks, fault, dies) = {
             let mut state = self.state();
             let fate = state.director.as_mut().map(|director| director.arrives(&call)).unwrap_or_default();
@@ -189,7 +203,8 @@ impl Script {
                 .or(fate.fault);
             let hooks: Vec<Hook> =
                 state.hooks.extract_if(.., |(of, at, _)| mine(of, *at)).map(|(_, _, hook)| hook).collect();
-            let dies = state.dies_before == Some(number) || fate.death == Some(Death::Before);
+            state.dead = state.dies_before == Some(number);
+            let dies = state.dead || fate.death == Some(Death::Before);
             (hooks, fault, dies)
         };
         if dies {
@@ -202,11 +217,26 @@ impl Script {
     /// A call has had its effect. Where the process dies, this never returns.
     pub(crate) async fn end(&self) {
         let dies = {
-            let state = self.state();
-            state.directed_death || state.dies_after == Some(state.calls.len())
+            let mut state = self.state();
+            state.dead = state.dies_after == Some(state.calls.len());
+            state.directed_death || state.dead
         };
         if dies {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Where the process is dead, this never returns.
+    async fn while_alive(&self) {
+        let dead = self.state().dead;
+        if dead {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether a call that was under way when its process died arrives all the same.
+    pub(crate) fn abandoned(&self, operation: &'static str, subject: &str) -> bool {
+        let call = Call { operation, subject: subject.to_owned(), by: self.by };
+        self.state().director.as_mut().is_some_and(|director| director.abandoned(&call))
     }
 }

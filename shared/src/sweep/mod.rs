@@ -25,6 +25,7 @@ mod start;
 mod state;
 mod store;
 mod tally;
+mod under_way;
 
 pub use act::{Act, CancelStale, DeleteExpired, Outcome, OutcomeKind, Share};
 pub use ages::{Age, Ages, FORECAST_DAYS, Forecast, ForecastDay};

@@ -1,5 +1,7 @@
 //! One page of an application: archived in one object, and then acted on row by row.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -8,9 +10,11 @@ use super::apply::BELIEVED;
 use super::cursor::{ApplyCursor, Phase};
 use super::pace::IotOperation;
 use super::results;
+use super::scan::first_read;
 use super::session::{Lack, Sent, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::{Pending, Sweep};
+use super::under_way::{Turn, UnderWay};
 use crate::access::{AccessPolicy, DecidingPolicy, Decision, Needs, Principal};
 use crate::archive::{self, ArchiveError, Content, Delete, Receipt, Record};
 use crate::execution::{Execution, ExecutionRow, JobFacts};
@@ -41,6 +45,42 @@ pub(super) enum PageEnd {
     TooOld,
 }
 
+/// The leave to act on a page.
+struct Leave {
+    /// When what was read of it may not be believed any more.
+    until: Instant,
+    /// Whether something has stopped the page.
+    withdrawn: AtomicBool,
+}
+
+impl Leave {
+    fn is_over(&self) -> bool {
+        self.withdrawn.load(Ordering::Relaxed) || Instant::now() >= self.until
+    }
+}
+
+/// Why acting on a record came to nothing that could be told.
+enum Unsettled {
+    /// Whatever was sent of it has had no effect, as far as was looked.
+    Unchanged(Stop),
+    /// Something was sent of it, and whether it has had its effect could not be looked into.
+    InDoubt(Stop),
+}
+
+impl From<Stop> for Unsettled {
+    fn from(stop: Stop) -> Self {
+        Self::Unchanged(stop)
+    }
+}
+
+/// What came of a page: of each record that has an outcome, in the page's order.
+struct Acted<'r> {
+    results: Vec<(&'r Record, Outcome)>,
+    /// The places of the records whose outcome is not known.
+    in_doubt: Vec<usize>,
+    ended: Result<PageEnd, Stop>,
+}
+
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// Archives a page's candidates and acts on them: no more than the job's plan has left.
     pub(super) async fn apply_page(
@@ -51,56 +91,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         (facts, due, since): (&JobFacts, Vec<Candidacy>, Instant),
     ) -> Result<PageEnd, Stop> {
         let left = planned.saturating_sub(cursor.moved.total() + cursor.stayed_attempts());
-        let asked_by_policies = self.needs();
-        let needs_of = |due: &Due| {
-            let description = asked_by_policies.description || due.archive == ArchiveKind::Full;
-            Needs { description, ..asked_by_policies }
-        };
-        // Reading the facts of a row is a call, too.
-        let calls = 1 + calls_of_a_row(A::OPERATION);
-        let enough = (since + BELIEVED / calls).min(Instant::now() + session.left() / calls);
-        let met_before = cursor.met.len();
-        let mut records = Vec::new();
-        let mut end = PageEnd::Done;
-        for candidate in due {
-            if records.len() as u64 >= left {
-                break;
-            }
-            let needs = needs_of(&candidate.due);
-            // Reading facts takes its time, and acting on what they allow needs some too.
-            let begun = !records.is_empty() || cursor.met.len() > met_before;
-            let next = session.next_slot(IotOperation::DescribeJobExecution);
-            if needs.any() && begun && next >= enough {
-                end = PageEnd::TooOld;
-                break;
-            }
-            let asked = match self.asked(session, &facts.job.job_id, &candidate.row, needs).await? {
-                Ok(asked) => asked,
-                Err(problem) => {
-                    warn!(event = "unreadable", problem, job_id = %facts.job.job_id, row = ?candidate.row);
-                    cursor.meet(&candidate.row, &candidate.due.rule, Outcome::FactUnreadable);
-                    continue;
-                }
-            };
-            match self.decide(&session.sweep, facts, (&candidate.row, candidate.due.force), &asked) {
-                Decision::Allow(policies) => {
-                    let described = asked.description;
-                    records.push(candidate.record(&session.sweep, (facts, described), policies, self.access));
-                }
-                Decision::Deny(refusal) => {
-                    let policies = refusal.reason_key();
-                    warn!(
-                        event = "refused",
-                        policies,
-                        policy_source = self.access.source(),
-                        policy_digest = self.access.digest(),
-                        job_id = %facts.job.job_id,
-                        row = ?candidate.row
-                    );
-                    cursor.meet(&candidate.row, &candidate.due.rule, Outcome::Refused);
-                }
-            }
-        }
+        let (records, end) = self.read_page(session, cursor, left, (facts, due, since)).await?;
         if !records.is_empty() {
             if session.left().is_zero() {
                 return Err(Stop::OutOfTime);
@@ -113,6 +104,86 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         Ok(end)
     }
 
+    /// Reads what is needed of a page's candidates, and decides on each. Gives the records of what the access
+    /// policy allows, at most `left`, in the page's order.
+    async fn read_page(
+        &self,
+        session: &Session<'_>,
+        cursor: &mut ApplyCursor,
+        left: u64,
+        (facts, due, since): (&JobFacts, Vec<Candidacy>, Instant),
+    ) -> Result<(Vec<Record>, PageEnd), Stop> {
+        let asked_by_policies = self.needs();
+        let needs_of = |due: &Due| {
+            let description = asked_by_policies.description || due.archive == ArchiveKind::Full;
+            Needs { description, ..asked_by_policies }
+        };
+        // Reading the facts of a row is a call, too.
+        let calls = 1 + calls_of_a_row(A::OPERATION);
+        let enough = (since + BELIEVED / calls).min(Instant::now() + session.left() / calls);
+        // A page has one job, and its rule one kind of archive.
+        let first = due.first().and_then(|candidate| first_read(needs_of(&candidate.due)));
+        let mut under_way = UnderWay::new(session, first);
+        let mut due = due.into_iter().enumerate();
+        let (mut allowed, mut met) = (Vec::new(), Vec::new());
+        let mut ended = Ok(PageEnd::Done);
+        loop {
+            // Whatever is under way may be allowed.
+            let most = (allowed.len() + under_way.len()) as u64 >= left;
+            let more = ended.as_ref().is_ok_and(|end| *end == PageEnd::Done) && !most && due.len() > 0;
+            match under_way.turn(more.into()).await {
+                None => break,
+                Some(Turn::Begin) => {
+                    let Some((place, candidate)) = due.next() else { continue };
+                    let needs = needs_of(&candidate.due);
+                    // Reading facts takes its time, and acting on what they allow needs some too.
+                    let next = first.map(|first| session.next_slot(first));
+                    if place > 0 && next.is_some_and(|next| next >= enough) {
+                        ended = Ok(PageEnd::TooOld);
+                        continue;
+                    }
+                    under_way.begin(async move {
+                        let asked = self.asked(session, &facts.job.job_id, &candidate.row, needs).await;
+                        (place, candidate, asked)
+                    });
+                }
+                Some(Turn::Ended((_, _, Err(stop)))) => ended = ended.and(Err(stop)),
+                Some(Turn::Ended((place, candidate, Ok(Err(problem))))) => {
+                    warn!(event = "unreadable", problem, job_id = %facts.job.job_id, row = ?candidate.row);
+                    met.push((place, candidate, Outcome::FactUnreadable));
+                }
+                Some(Turn::Ended((place, candidate, Ok(Ok(asked))))) => {
+                    match self.decide(&session.sweep, facts, (&candidate.row, candidate.due.force), &asked) {
+                        Decision::Allow(policies) => {
+                            let described = asked.description;
+                            let record =
+                                candidate.record(&session.sweep, (facts, described), policies, self.access);
+                            allowed.push((place, record));
+                        }
+                        Decision::Deny(refusal) => {
+                            let policies = refusal.reason_key();
+                            warn!(
+                                event = "refused",
+                                policies,
+                                policy_source = self.access.source(),
+                                policy_digest = self.access.digest(),
+                                job_id = %facts.job.job_id,
+                                row = ?candidate.row
+                            );
+                            met.push((place, candidate, Outcome::Refused));
+                        }
+                    }
+                }
+            }
+        }
+        met.sort_by_key(|(place, ..)| *place);
+        for (_, candidate, outcome) in met {
+            cursor.meet(&candidate.row, &candidate.due.rule, outcome);
+        }
+        allowed.sort_by_key(|(place, _)| *place);
+        Ok((allowed.into_iter().map(|(_, record)| record).collect(), ended?))
+    }
+
     /// Archives a page, and notes in the state that it is about to be acted on.
     async fn archive(&self, session: &mut Session<'_>, records: Vec<Record>) -> Result<Receipt, Stop> {
         let sweep = &mut session.sweep;
@@ -123,7 +194,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         sweep.archive.objects += 1;
         sweep.archive.records += count;
         sweep.attempts += count;
-        sweep.pending = Some(Pending { key: receipt.key().to_owned(), first: 0, count });
+        sweep.pending = Pending::of(receipt.key(), 0..receipt.records().len());
         session.save().await?;
         Ok(receipt)
     }
@@ -137,25 +208,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         receipt: &Receipt,
         since: Instant,
     ) -> Result<PageEnd, Stop> {
-        let mut results = Vec::new();
-        let mut ended = Ok(PageEnd::Done);
-        for (record, delete) in receipt.deletions() {
-            if since.elapsed() >= BELIEVED {
-                ended = Ok(PageEnd::TooOld);
-                break;
-            }
-            match self.act_on(session, record, &delete, since + BELIEVED).await {
-                Ok(Some(outcome)) => results.push((record, outcome)),
-                Ok(None) => {
-                    ended = Ok(PageEnd::TooOld);
-                    break;
-                }
-                Err(stop) => {
-                    ended = Err(stop);
-                    break;
-                }
-            }
-        }
+        let Acted { results, in_doubt, ended } = self.act_on_all(session, receipt, since).await;
         // Told before it counts: if it cannot be told, the whole page is looked at again.
         results::write(self.bucket, &session.sweep, receipt.name(), &results).await?;
         for (record, outcome) in &results {
@@ -167,24 +220,71 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 cursor.meet(record.row(), &share.rule, *outcome);
             }
         }
-        let met = results.len();
-        let in_doubt = u64::from(session.in_doubt);
-        session.sweep.attempts -= receipt.records().len() as u64 - met as u64 - in_doubt;
-        session.sweep.pending =
-            session.in_doubt.then(|| Pending { key: receipt.key().to_owned(), first: met, count: in_doubt });
+        let attempted = results.len() + in_doubt.len();
+        session.sweep.attempts -= (receipt.records().len() - attempted) as u64;
+        session.sweep.pending = Pending::of(receipt.key(), in_doubt);
         session.sweep.phase = Phase::applying(cursor);
         session.save().await?;
         ended
     }
 
-    /// Acts on one record. `None`: what was read of it may not be believed any more.
+    /// Acts on the records of a page, several at once. When something stops it, nothing more is sent, and what is
+    /// under way is waited for: the time for that is kept free before the deadline.
+    async fn act_on_all<'r>(&self, session: &Session<'_>, receipt: &'r Receipt, since: Instant) -> Acted<'r> {
+        let leave = Leave { until: since + BELIEVED, withdrawn: AtomicBool::new(false) };
+        let first = match A::OPERATION {
+            Operation::DeleteExpired => A::CALL,
+            // For the version.
+            Operation::CancelStale => IotOperation::DescribeJobExecution,
+        };
+        let mut under_way = UnderWay::new(session, Some(first));
+        let mut deletions = receipt.deletions().enumerate().peekable();
+        let (mut results, mut in_doubt) = (Vec::new(), Vec::new());
+        let mut ended = Ok(PageEnd::Done);
+        // What stops a page first is what has stopped it.
+        let mut stop = |with| {
+            if !leave.withdrawn.swap(true, Ordering::Relaxed) {
+                ended = with;
+            }
+        };
+        loop {
+            let more = deletions.peek().is_some() && !leave.withdrawn.load(Ordering::Relaxed);
+            match under_way.turn(more.into()).await {
+                None => break,
+                Some(Turn::Begin) if leave.is_over() => stop(Ok(PageEnd::TooOld)),
+                Some(Turn::Begin) => {
+                    let Some((place, (record, delete))) = deletions.next() else { continue };
+                    let leave = &leave;
+                    under_way.begin(async move {
+                        let came = self.act_on(session, record, &delete, leave).await;
+                        (place, record, came)
+                    });
+                }
+                Some(Turn::Ended((place, record, Ok(Some(outcome))))) => {
+                    results.push((place, record, outcome));
+                }
+                Some(Turn::Ended((_, _, Ok(None)))) => stop(Ok(PageEnd::TooOld)),
+                Some(Turn::Ended((_, _, Err(Unsettled::Unchanged(why))))) => stop(Err(why)),
+                Some(Turn::Ended((place, _, Err(Unsettled::InDoubt(why))))) => {
+                    in_doubt.push(place);
+                    stop(Err(why));
+                }
+            }
+        }
+        results.sort_by_key(|(place, ..)| *place);
+        in_doubt.sort_unstable();
+        let results = results.into_iter().map(|(_, record, outcome)| (record, outcome)).collect();
+        Acted { results, in_doubt, ended }
+    }
+
+    /// Acts on one record. `None`: nothing was sent, because there is no leave to any more.
     async fn act_on(
         &self,
-        session: &mut Session<'_>,
+        session: &Session<'_>,
         record: &Record,
         delete: &Delete,
-        believed_until: Instant,
-    ) -> Result<Option<Outcome>, Stop> {
+        leave: &Leave,
+    ) -> Result<Option<Outcome>, Unsettled> {
         for sent in 0..SENDINGS {
             let version = match A::OPERATION {
                 Operation::DeleteExpired => None,
@@ -194,14 +294,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 },
             };
             let send = || A::send(self.iot, record, delete, version);
-            let answer = match session.mutate(A::CALL, believed_until, send).await? {
+            let answer = match session.mutate(A::CALL, || !leave.is_over(), send).await? {
                 Sent::Answered(answer) => answer,
-                Sent::TooOld if sent == 0 => return Ok(None),
+                Sent::Withheld if sent == 0 => return Ok(None),
                 // It was sent before, and may have its effect yet.
-                Sent::TooOld => break,
+                Sent::Withheld => break,
             };
             let outcome = match answer {
-                Ok(()) => self.done(session, record).await?,
+                Ok(()) => self.done(session, record).await,
                 Err(MutationError::NotFound(_)) => Outcome::AlreadyGone,
                 Err(MutationError::InvalidState(_) | MutationError::VersionConflict(_)) => {
                     Outcome::NoLongerEligible
@@ -214,10 +314,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     MutationError::Unknown(_) | MutationError::Throttled(_) | MutationError::RoleRefused(_),
                 ) => {
                     // The answer was lost: look and compare before anything is sent again.
-                    session.in_doubt = true;
-                    let settled = self.settle(session, record).await?;
-                    session.in_doubt = false;
-                    match settled {
+                    match self.settle(session, record).await.map_err(Unsettled::InDoubt)? {
                         Some(outcome) => outcome.confirmed(),
                         None => continue,
                     }
@@ -230,11 +327,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 
     /// Reads the version to pin a cancel to, if the execution is still the one that was judged: what
     /// was described then has the version that it had.
-    async fn pin(
-        &self,
-        session: &mut Session<'_>,
-        record: &Record,
-    ) -> Result<Result<Version, Outcome>, Stop> {
+    async fn pin(&self, session: &Session<'_>, record: &Record) -> Result<Result<Version, Outcome>, Stop> {
         let current = || self.iot.describe_execution(job_of(record), record.thing_name(), None);
         Ok(match session.read(IotOperation::DescribeJobExecution, current).await? {
             Ok(seen) if seen.row.identity() != record.identity() => Err(Outcome::Replaced),
@@ -249,9 +342,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     }
 
     /// AWS accepted. A delete is done; a cancel is looked at.
-    async fn done(&self, session: &mut Session<'_>, record: &Record) -> Result<Outcome, Stop> {
+    async fn done(&self, session: &Session<'_>, record: &Record) -> Outcome {
         if A::OPERATION == Operation::DeleteExpired {
-            return Ok(Outcome::Deleted);
+            return Outcome::Deleted;
         }
         let mut accepted = if record.job.job.may_queue_another() {
             Outcome::CanceledNotCompared
@@ -262,18 +355,18 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             // AWS accepted; that it cannot be looked at does not undo it.
             let Ok(Ok(seen)) = self.describe(session, record).await else { break };
             match look(record.identity(), &seen) {
-                Look::Canceled => return Ok(Outcome::Canceled),
+                Look::Canceled => return Outcome::Canceled,
                 Look::NotYet => accepted = Outcome::CanceledNotSeenYet,
                 Look::Mismatch(what) => {
                     error!(event = "identity_mismatch", what, record = ?record.identity());
-                    return Ok(Outcome::Mismatch);
+                    return Outcome::Mismatch;
                 }
             }
         }
         if accepted == Outcome::CanceledNotCompared {
             warn!(event = "cancel_not_compared", record = ?record.identity());
         }
-        Ok(accepted)
+        accepted
     }
 
     /// Looks what became of the page that a slice was acting on when it died. What has been
@@ -289,23 +382,13 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let what = format!("`{}`, whose page is in doubt, could not be read", pending.key);
             Stop::Error(SliceError::Unavailable { what, source: Box::new(error) })
         })?;
-        let in_doubt = usize::try_from(pending.count).unwrap_or(usize::MAX);
-        let mut settled = Vec::new();
-        let mut ended = Ok(());
-        for record in records.iter().skip(pending.first).take(in_doubt) {
-            match self.settle(session, record).await {
-                Ok(outcome) => settled.push((record, outcome.filter(|outcome| outcome.moved()))),
-                Err(stop) => {
-                    ended = Err(stop);
-                    break;
-                }
-            }
-        }
-        let found: Vec<_> = settled.iter().filter_map(|(record, found)| Some((*record, (*found)?))).collect();
+        let (settled, ended) = self.settle_all(session, &pending, &records).await;
+        let found: Vec<_> =
+            settled.iter().filter_map(|(_, record, found)| Some((*record, (*found)?))).collect();
         let name = format!("{}-settled", page_name(&session.sweep));
         results::write(self.bucket, &session.sweep, &name, &found).await?;
         let sweep = &mut session.sweep;
-        for (record, found) in &settled {
+        for (_, record, found) in &settled {
             match found {
                 Some(outcome) => {
                     let share = Share::of(record);
@@ -316,18 +399,48 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 None => sweep.attempts -= 1.min(sweep.attempts),
             }
         }
-        if let Some(pending) = &mut sweep.pending {
-            pending.first += settled.len();
-            pending.count -= settled.len() as u64;
-        }
+        let is_settled = |place: &usize| settled.iter().any(|(settled, ..)| settled == place);
+        let left = pending.places().filter(|place| *place < records.len() && !is_settled(place));
+        sweep.pending = Pending::of(&pending.key, left);
         sweep.phase = Phase::applying(cursor);
         ended?;
-        session.sweep.pending = None;
         Ok(session.save().await?)
     }
 
+    /// Looks what became of the records in doubt, several at once. Gives what was found of each that could be
+    /// looked at, in their order.
+    async fn settle_all<'r>(
+        &self,
+        session: &Session<'_>,
+        pending: &Pending,
+        records: &'r [Record],
+    ) -> (Vec<(usize, &'r Record, Option<Outcome>)>, Result<(), Stop>) {
+        let mut under_way = UnderWay::new(session, Some(IotOperation::DescribeJobExecution));
+        let in_doubt = pending.places().filter_map(|place| Some((place, records.get(place)?)));
+        let mut in_doubt = in_doubt.peekable();
+        let mut settled = Vec::new();
+        let mut ended = Ok(());
+        loop {
+            let more = in_doubt.peek().is_some() && ended.is_ok();
+            match under_way.turn(more.into()).await {
+                None => break,
+                Some(Turn::Begin) => {
+                    let Some((place, record)) = in_doubt.next() else { continue };
+                    let settle = async move { (place, record, self.settle(session, record).await) };
+                    under_way.begin(settle);
+                }
+                Some(Turn::Ended((place, record, Ok(outcome)))) => {
+                    settled.push((place, record, outcome.filter(|outcome| outcome.moved())));
+                }
+                Some(Turn::Ended((_, _, Err(stop)))) => ended = ended.and(Err(stop)),
+            }
+        }
+        settled.sort_by_key(|(place, ..)| *place);
+        (settled, ended)
+    }
+
     /// Whether a mutation that may have been sent has happened.
-    async fn settle(&self, session: &mut Session<'_>, record: &Record) -> Result<Option<Outcome>, Stop> {
+    async fn settle(&self, session: &Session<'_>, record: &Record) -> Result<Option<Outcome>, Stop> {
         let seen = self.describe(session, record).await?;
         Ok(match (A::OPERATION, seen) {
             (Operation::DeleteExpired, Ok(seen)) if seen.row.identity() == record.identity() => None,
@@ -345,7 +458,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 
     async fn describe(
         &self,
-        session: &mut Session<'_>,
+        session: &Session<'_>,
         record: &Record,
     ) -> Result<Result<Execution, Lack>, Stop> {
         let number = Some(record.identity().execution_number);

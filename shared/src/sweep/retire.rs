@@ -527,13 +527,15 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             session.sweep.phase = Phase::applying(cursor);
             session.save().await?;
             let send = || A::retire(self.iot, &delete);
-            let answer = match session.mutate(IotOperation::DeleteJob, fresh.read + BELIEVED, send).await {
-                Ok(answer) => answer,
-                Err(stop) => {
-                    session.not_sent(cursor);
-                    return Err(stop.into());
-                }
-            };
+            let answer =
+                match session.mutate(IotOperation::DeleteJob, || fresh.read.elapsed() < BELIEVED, send).await
+                {
+                    Ok(answer) => answer,
+                    Err(stop) => {
+                        session.not_sent(cursor);
+                        return Err(stop.into());
+                    }
+                };
             match answer {
                 Sent::Answered(Ok(())) => return Ok(Outcome::DeletedWithJob),
                 Sent::Answered(Err(MutationError::NotFound(_))) => return Ok(Outcome::AlreadyGone),
@@ -558,7 +560,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                         }
                     }
                 },
-                Sent::TooOld => {
+                Sent::Withheld => {
                     session.not_sent(cursor);
                     cursor.retirement.waits += 1;
                     if cursor.retirement.waits >= MOST_WAITS {

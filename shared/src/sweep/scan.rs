@@ -14,13 +14,14 @@ use super::slice::Worker;
 use super::state::{JobCounts, Sweep};
 use super::store;
 use super::tally::{Line, Tally};
+use super::under_way::{Turn, UnderWay};
 use crate::access::{AskedFacts, Decision, ExecutionFacts, Needs, Principal};
 use crate::digest;
 use crate::execution::{ExecutionRow, JobFacts, JobSummary, Status};
 use crate::ids::JobId;
 use crate::operation::Operation;
 use crate::ports::{Force, ListedExecution, ListedJob, Page, ReadJobs, SliceQueue};
-use crate::retention::{KnownJob, Limit, NotKnown, Verdict};
+use crate::retention::{Due, KnownJob, Limit, NotKnown, Verdict};
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// Lists one page of jobs into a segment.
@@ -121,7 +122,6 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         job: &JobSummary,
     ) -> Result<(), Stop> {
         let mut facts = None;
-        let costly = self.needs().any();
         loop {
             let listed = KnownJob::listed(job);
             let page = match self.list_executions(session, &listed, cursor.token.as_deref()).await? {
@@ -148,28 +148,20 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
                 facts = Some(self.job_facts(session, &job.job_id).await?);
             }
-            let mut unreadable = Vec::new();
-            for row in page.items {
-                match row {
-                    Ok(row) if cursor.judged.iter().any(|seen| seen.is(&row)) => {}
-                    Ok(row) => {
-                        let counted = self.count(session, &mut cursor.job, facts.as_ref(), job, &row).await;
-                        if let Err(stop) = counted {
-                            session.sweep.phase = Phase::Scanning(cursor.clone());
-                            return Err(stop);
-                        }
-                        if costly {
-                            cursor.judged.push(Seen::of(&row));
-                        }
-                    }
-                    Err(error) => unreadable.push(error.to_string()),
+            let token = page.next_token;
+            let counted = self.count_page(session, cursor, facts.as_ref(), (job, page.items)).await;
+            let unreadable = match counted {
+                Ok(unreadable) => unreadable,
+                Err(stop) => {
+                    session.sweep.phase = Phase::Scanning(cursor.clone());
+                    return Err(stop);
                 }
-            }
+            };
             // Behind the rest: they have no name by which they would be known again.
             unreadable.into_iter().for_each(|problem| cursor.job.unreadable(problem));
             cursor.judged.clear();
             cursor.pages += 1;
-            cursor.token = page.next_token;
+            cursor.token = token;
             if cursor.token.is_none() {
                 break;
             }
@@ -234,45 +226,92 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         matches!(self.rules.judge(A::OPERATION, now, job, row), Ok(Verdict::Keep { .. }))
     }
 
-    /// Judges one row: retention proposes, the access policy disposes. The job's facts have been
-    /// read where a row of it asks for them.
-    async fn count(
+    /// Judges the rows of a page that have not been judged before: retention proposes, the access policy
+    /// disposes. What it asks for is read of several rows at once. Gives what is wrong with those that cannot
+    /// be read.
+    async fn count_page(
         &self,
-        session: &mut Session<'_>,
-        tally: &mut Tally,
+        session: &Session<'_>,
+        cursor: &mut ScanCursor,
         facts: Option<&Result<JobFacts, String>>,
-        job: &JobSummary,
-        row: &ExecutionRow,
-    ) -> Result<(), Stop> {
+        (job, rows): (&JobSummary, Vec<ListedExecution>),
+    ) -> Result<Vec<String>, Stop> {
+        let needs = self.needs();
+        let now = session.sweep.now;
+        let judged = |seen: &mut Vec<Seen>, row: &ExecutionRow| {
+            if needs.any() {
+                seen.push(Seen::of(row));
+            }
+        };
+        let mut unreadable = Vec::new();
+        let mut under_way = UnderWay::new(session, first_read(needs));
+        let mut rows = rows.into_iter();
+        let mut ended = Ok(());
+        loop {
+            match under_way.turn((ended.is_ok() && rows.len() > 0).into()).await {
+                None => break,
+                Some(Turn::Begin) => {
+                    let row = match rows.next() {
+                        Some(Ok(row)) => row,
+                        Some(Err(error)) => {
+                            unreadable.push(error.to_string());
+                            continue;
+                        }
+                        None => continue,
+                    };
+                    if cursor.judged.iter().any(|seen| seen.is(&row)) {
+                        continue;
+                    }
+                    let Some((due, facts)) = self.propose(now, &mut cursor.job, facts, (job, &row)) else {
+                        judged(&mut cursor.judged, &row);
+                        continue;
+                    };
+                    under_way.begin(async move {
+                        let asked = self.asked(session, &job.job_id, &row, needs).await;
+                        (row, due, facts, asked)
+                    });
+                }
+                Some(Turn::Ended((_, _, _, Err(stop)))) => ended = ended.and(Err(stop)),
+                Some(Turn::Ended((row, due, facts, Ok(asked)))) => {
+                    match asked.map(|asked| self.decide(&session.sweep, facts, (&row, due.force), &asked)) {
+                        Ok(Decision::Allow(_)) => cursor.job.due(Line::of(&due.rule, &row, now)),
+                        Ok(Decision::Deny(refusal)) => {
+                            cursor.job.refused(Line::of(&due.rule, &row, now), &refusal);
+                        }
+                        Err(problem) => cursor.job.unreadable(problem),
+                    }
+                    judged(&mut cursor.judged, &row);
+                }
+            }
+        }
+        ended.map(|()| unreadable)
+    }
+
+    /// Judges one row by the retention rules: counts it, unless they have it due. The job's facts have been
+    /// read where a row of it asks for them.
+    fn propose<'f>(
+        &self,
+        now: Timestamp,
+        tally: &mut Tally,
+        facts: Option<&'f Result<JobFacts, String>>,
+        (job, row): (&JobSummary, &ExecutionRow),
+    ) -> Option<(Due, &'f JobFacts)> {
         let known = match facts {
             Some(Ok(facts)) => KnownJob::read(facts),
             Some(Err(_)) | None => KnownJob::listed(job),
         };
-        let now = session.sweep.now;
-        let (due, facts) = match (self.rules.judge(A::OPERATION, now, &known, row), facts) {
+        match (self.rules.judge(A::OPERATION, now, &known, row), facts) {
             (Ok(Verdict::Keep { reason, rule, until }), _) => {
                 tally.kept(Line::of(&rule, row, now), reason);
                 until.into_iter().for_each(|until| tally.comes_due(now, until));
-                return Ok(());
             }
-            (Ok(Verdict::Due(due)), Some(Ok(facts))) => (due, facts),
-            (Ok(Verdict::Due(_)) | Err(NotKnown), Some(Err(problem))) => {
-                tally.unreadable(problem.clone());
-                return Ok(());
-            }
+            (Ok(Verdict::Due(due)), Some(Ok(facts))) => return Some((due, facts)),
+            (Ok(Verdict::Due(_)) | Err(NotKnown), Some(Err(problem))) => tally.unreadable(problem.clone()),
             (Err(NotKnown), Some(Ok(_)) | None) | (Ok(Verdict::Due(_)), None) => {
                 tally.unreadable(NotKnown.to_string());
-                return Ok(());
             }
-        };
-        match self.asked(session, &job.job_id, row, self.needs()).await? {
-            Ok(asked) => match self.decide(&session.sweep, facts, (row, due.force), &asked) {
-                Decision::Allow(_) => tally.due(Line::of(&due.rule, row, now)),
-                Decision::Deny(refusal) => tally.refused(Line::of(&due.rule, row, now), &refusal),
-            },
-            Err(problem) => tally.unreadable(problem),
         }
-        Ok(())
+        None
     }
 
     /// Reads a job and its tags. `Err` inside: they cannot be known, and what cannot be known
@@ -296,7 +335,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// known, and what cannot be known is not acted on.
     pub(super) async fn asked(
         &self,
-        session: &mut Session<'_>,
+        session: &Session<'_>,
         job: &JobId,
         row: &ExecutionRow,
         needs: Needs,
@@ -353,6 +392,17 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let facts = ExecutionFacts { job_id: &job.job.job_id, row, job, asked };
         self.access.decide(&principal, A::OPERATION.action(), &facts, &terms)
     }
+}
+
+/// What is called first where this is needed of a row.
+pub(super) fn first_read(needs: Needs) -> Option<IotOperation> {
+    [
+        (needs.description, IotOperation::DescribeJobExecution),
+        (needs.thing_groups, IotOperation::ListThingGroupsForThing),
+        (needs.thing_attributes, IotOperation::DescribeThing),
+    ]
+    .into_iter()
+    .find_map(|(needed, operation)| needed.then_some(operation))
 }
 
 /// Whether a description shows an execution as it was listed: the same one, of which nothing has

@@ -1,6 +1,8 @@
 //! A slice at work: its time, its saved state, and its paced calls.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use super::cursor::Phase;
-use super::pace::{IotOperation, OutOfTime, Pacer};
+use super::pace::{IotOperation, OutOfTime, Pacer, Slot};
 use super::plan::LastSweep;
 use super::report::Report;
 use super::slice::{SliceError, SliceTime, Worker};
@@ -34,11 +36,18 @@ pub(super) struct Session<'a> {
     pub(super) sweep: Sweep,
     version: UpdateVersion,
     pacer: Pacer,
+    /// The calls that the state does not tell yet.
+    made: Mutex<Made>,
     started: Timestamp,
     origin: Instant,
     saved: Instant,
-    /// Whether a mutation was sent whose effect is not known.
-    pub(super) in_doubt: bool,
+}
+
+/// Calls by operation, and how many of them were throttled.
+#[derive(Debug, Default)]
+struct Made {
+    calls: BTreeMap<IotOperation, u64>,
+    throttled: BTreeMap<IotOperation, u64>,
 }
 
 /// Why work stops in the middle.
@@ -92,8 +101,8 @@ pub(super) enum Lack {
 pub(super) enum Sent {
     /// AWS has answered, or has not when it should have.
     Answered(Result<(), MutationError>),
-    /// It was not sent: what it was decided on may not be believed any more.
-    TooOld,
+    /// It was not sent, because it may not be any more.
+    Withheld,
 }
 
 impl From<SliceError> for Stop {
@@ -116,10 +125,10 @@ impl<'a> Session<'a> {
             sweep,
             version,
             pacer: Pacer::new(worker.rate, deadline),
+            made: Mutex::default(),
             started: time.now,
             origin,
             saved: Instant::now(),
-            in_doubt: false,
         }
     }
 
@@ -146,6 +155,7 @@ impl<'a> Session<'a> {
 
     /// Writes the state, if nobody else has written it since.
     pub(super) async fn save(&mut self) -> Result<(), SliceError> {
+        self.tell_calls();
         self.sweep.updated_at = self.now();
         let key = store::state_key(&self.sweep.sweep_id);
         let mode = PutMode::Update(self.version.clone());
@@ -187,6 +197,7 @@ impl<'a> Session<'a> {
             let key = store::last_sweep_key(self.sweep.operation);
             store::put(self.bucket, &key, &last, PutMode::Overwrite).await?;
         }
+        self.tell_calls();
         let report = Report::of(&self.sweep);
         let key = store::report_key(&self.sweep.sweep_id);
         store::put(self.bucket, &key, &report, PutMode::Overwrite).await?;
@@ -211,25 +222,38 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Counts a call that is about to be made, in its slot.
-    async fn slot(&mut self, operation: IotOperation) -> Result<(), Stop> {
-        self.pacer.slot(operation).await?;
-        self.called(operation);
-        Ok(())
+    /// Puts the calls that were made into the state.
+    fn tell_calls(&mut self) {
+        let made = std::mem::take(self.made.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for (told, made) in [(&mut self.sweep.calls, made.calls), (&mut self.sweep.throttled, made.throttled)]
+        {
+            for (operation, count) in made {
+                *told.entry(operation).or_default() += count;
+            }
+        }
     }
 
-    fn called(&mut self, operation: IotOperation) {
-        *self.sweep.calls.entry(operation).or_default() += 1;
+    fn note(&self, note: impl FnOnce(&mut Made)) {
+        note(&mut self.made.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn throttled(&mut self, operation: IotOperation) {
-        self.pacer.throttled(operation);
-        *self.sweep.throttled.entry(operation).or_default() += 1;
+    fn called(&self, operation: IotOperation) {
+        self.note(|made| *made.calls.entry(operation).or_default() += 1);
+    }
+
+    fn throttled(&self, slot: Slot, operation: IotOperation) {
+        self.pacer.throttled(slot);
+        self.note(|made| *made.throttled.entry(operation).or_default() += 1);
     }
 
     /// When the operation's next call can be made.
     pub(super) fn next_slot(&self, operation: IotOperation) -> Instant {
         self.pacer.next_slot(operation)
+    }
+
+    /// Whether a call of the operation waits for its turn.
+    pub(super) fn is_waited_for(&self, operation: IotOperation) -> bool {
+        self.pacer.is_waited_for(operation)
     }
 
     /// How much time is left for calls.
@@ -239,7 +263,7 @@ impl<'a> Session<'a> {
 
     /// Reads, paced: throttled as often as it takes, and a few times when AWS cannot answer.
     pub(super) async fn read<T, F>(
-        &mut self,
+        &self,
         operation: IotOperation,
         mut call: impl FnMut() -> F,
     ) -> Result<Result<T, Lack>, Stop>
@@ -248,10 +272,11 @@ impl<'a> Session<'a> {
     {
         let mut failures = 0;
         loop {
-            self.slot(operation).await?;
+            let slot = self.pacer.slot(operation).await?;
+            self.called(operation);
             let error = match call().await {
                 Ok(value) => {
-                    self.pacer.went_through(operation);
+                    self.pacer.went_through(slot);
                     return Ok(Ok(value));
                 }
                 Err(error) => error,
@@ -262,7 +287,7 @@ impl<'a> Session<'a> {
                 ReadError::Invalid(_) | ReadError::Unreadable { .. } => {
                     return Ok(Err(Lack::Unreadable(error.to_string())));
                 }
-                ReadError::Throttled { .. } => self.throttled(operation),
+                ReadError::Throttled { .. } => self.throttled(slot, operation),
                 ReadError::RoleRefused { source, .. } => return Err(role_refused(operation, &*source)),
                 ReadError::Unavailable { source, .. } => {
                     failures += 1;
@@ -279,27 +304,27 @@ impl<'a> Session<'a> {
 
     /// Sends a mutation, paced: again only when it was throttled, which means that nothing
     /// happened. Whatever else AWS answers goes to the caller. Waiting for a slot takes its time, and
-    /// nothing is sent on what may not be believed any more.
+    /// nothing is sent that may not be any more when its turn has come.
     pub(super) async fn mutate<F>(
-        &mut self,
+        &self,
         operation: IotOperation,
-        believed_until: Instant,
+        may_be_sent: impl Fn() -> bool,
         mut call: impl FnMut() -> F,
     ) -> Result<Sent, Stop>
     where
         F: Future<Output = Result<(), MutationError>>,
     {
         loop {
-            self.pacer.slot(operation).await?;
-            if Instant::now() >= believed_until {
-                return Ok(Sent::TooOld);
+            let slot = self.pacer.slot(operation).await?;
+            if !may_be_sent() {
+                return Ok(Sent::Withheld);
             }
             self.called(operation);
             match call().await {
-                Err(MutationError::Throttled(_)) => self.throttled(operation),
+                Err(MutationError::Throttled(_)) => self.throttled(slot, operation),
                 Err(MutationError::RoleRefused(source)) => return Err(role_refused(operation, &*source)),
                 answer => {
-                    self.pacer.went_through(operation);
+                    self.pacer.went_through(slot);
                     return Ok(Sent::Answered(answer));
                 }
             }

@@ -1,6 +1,7 @@
 //! The state object of a sweep.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,10 +73,27 @@ pub struct JobCounts {
 pub(super) struct Pending {
     /// The archive object.
     pub(super) key: String,
-    /// The first of its records that is in doubt.
-    pub(super) first: usize,
-    /// How many are in doubt; all count as attempted.
-    pub(super) count: u64,
+    /// Which of its records are in doubt, in their order; all count as attempted.
+    pub(super) in_doubt: Vec<Range<usize>>,
+}
+
+impl Pending {
+    /// Of an archive object, the records at these places, which are in their order. `None` if there are none.
+    pub(super) fn of(key: &str, places: impl IntoIterator<Item = usize>) -> Option<Self> {
+        let mut in_doubt: Vec<Range<usize>> = Vec::new();
+        for place in places {
+            match in_doubt.last_mut() {
+                Some(last) if last.end == place => last.end += 1,
+                Some(_) | None => in_doubt.push(place..place + 1),
+            }
+        }
+        (!in_doubt.is_empty()).then(|| Self { key: key.to_owned(), in_doubt })
+    }
+
+    /// The places of the records in doubt.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> + use<> {
+        self.in_doubt.clone().into_iter().flatten()
+    }
 }
 
 /// Who works on the sweep, and until when nobody else may.
@@ -295,5 +313,22 @@ impl Sweep {
             outcomes: self.outcomes(),
             plan_digest: self.plan.as_ref().map(|plan| plan.digest.as_str()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_in_doubt_are_told_in_runs_and_read_back() {
+        let places = [0, 1, 2, 7, 9, 10];
+        let pending = Pending::of("key", places).unwrap();
+        let text = serde_json::to_string(&pending).unwrap();
+        let runs = r#"[{"start":0,"end":3},{"start":7,"end":8},{"start":9,"end":11}]"#;
+        assert_eq!(text, format!(r#"{{"key":"key","inDoubt":{runs}}}"#));
+        let read: Pending = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.places().collect::<Vec<_>>(), places);
+        assert_eq!(Pending::of("key", []), None);
     }
 }
