@@ -16,6 +16,8 @@ pub enum IotOperation {
     ListJobs,
     /// ListJobExecutionsForJob.
     ListJobExecutionsForJob,
+    /// ListJobExecutionsForThing.
+    ListJobExecutionsForThing,
     /// DescribeJob.
     DescribeJob,
     /// ListTagsForResource.

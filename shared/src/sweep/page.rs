@@ -178,7 +178,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     }
 
     /// Acts on one record. `None`: what was read of it may not be believed any more.
-    async fn act_on(
+    pub(super) async fn act_on(
         &self,
         session: &mut Session<'_>,
         record: &Record,
@@ -326,7 +326,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     }
 
     /// Whether a mutation that may have been sent has happened.
-    async fn settle(&self, session: &mut Session<'_>, record: &Record) -> Result<Option<Outcome>, Stop> {
+    pub(super) async fn settle(
+        &self,
+        session: &mut Session<'_>,
+        record: &Record,
+    ) -> Result<Option<Outcome>, Stop> {
         let seen = self.describe(session, record).await?;
         Ok(match (A::OPERATION, seen) {
             (Operation::DeleteExpired, Ok(seen)) if seen.row.identity() == record.identity() => None,
@@ -359,7 +363,7 @@ fn page_name(sweep: &Sweep) -> String {
 }
 
 impl Candidacy {
-    fn record(
+    pub(super) fn record(
         self,
         sweep: &Sweep,
         (facts, described): (&JobFacts, Option<Execution>),
