@@ -30,10 +30,7 @@ impl<S: ExpirySchedules> ScheduleExpiry<S> {
     /// When it is none, or a look cannot be scheduled; it is delivered again, or ends in the dead-letter
     /// queue. Nothing is lost by that: the next sweep sees to the execution.
     pub async fn handle(&self, event: Value, now: Timestamp) -> Result<Value, Cause> {
-        let ended = ended(event).inspect_err(
-            |error| tracing::error!(event = "event_unreadable", %error, "the event is no use"),
-        )?;
-        let Some(ended) = ended else { return Ok(json!({ "checks": [] })) };
+        let Some(ended) = ended(event)? else { return Ok(json!({ "checks": [] })) };
         let rules = self.rules.get().await;
         let mut checks = Vec::new();
         for check in ended.checks(&rules) {
@@ -84,7 +81,9 @@ fn ended(event: Value) -> Result<Option<Ended>, Cause> {
     // Zero is what an omitted time looks like.
     let at = at.ok().filter(|at| at.as_second() > 0);
     let at = at.ok_or_else(|| format!("the event's timestamp {} is no time", told.timestamp))?;
-    let (job_id, thing_name) = (JobId::parse(&told.job_id)?, ThingName::of_arn(&told.thing_arn)?);
+    // In words: the runtime logs an error as it is.
+    let job_id = JobId::parse(&told.job_id).map_err(|violation| violation.to_string())?;
+    let thing_name = ThingName::of_arn(&told.thing_arn).map_err(|violation| violation.to_string())?;
     Ok(Some(Ended { job_id, thing_name, status, at }))
 }
 

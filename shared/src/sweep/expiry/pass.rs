@@ -1,5 +1,6 @@
 //! One pass of a check: what is listed, judged, decided, archived and deleted.
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -123,7 +124,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         &self,
         check: &mut Check<'_>,
         job: &KnownJob<'_>,
-        now: jiff::Timestamp,
+        now: Timestamp,
         row: &ExecutionRow,
     ) -> Option<Due> {
         match self.rules.judge(A::OPERATION, now, job, row) {
