@@ -13,7 +13,7 @@ use shared::execution::{RetryLimits, Status};
 use shared::expiry::ExpiryCheck;
 use shared::retention::Retention;
 use shared::sweep::{self, CallRate, CheckEnd, CheckError, Outcome, OutcomeRow, SliceTime};
-use tests::{FakeBucket, FakeIot, FakeQueue, FakeSchedules, Fault, JobSetup};
+use tests::{Call, Director, FakeBucket, FakeIot, FakeQueue, FakeSchedules, Fate, Fault, JobSetup};
 use tokio::time::{Instant, timeout};
 
 use crate::audit::Log;
@@ -407,6 +407,30 @@ async fn a_hold_works_within_a_minute_while_a_call_is_throttled() {
     stage.script.before("DeleteJobExecution", 2, move || iot.tag("fw", "jobwarden:hold", ""));
     assert_eq!(check(&Sweeps { rate: "1", ..Sweeps::new(&stage) }).await, CheckEnd::Checked);
     assert_eq!(stage.iot.executions().len(), 1);
+}
+
+/// A bucket that takes more than a minute to take records.
+struct SlowArchive;
+
+impl Director for SlowArchive {
+    fn sent(&mut self, call: &Call) -> Duration {
+        let slow = call.operation == "put" && call.subject.starts_with("archive/");
+        Duration::from_secs(if slow { 70 } else { 0 })
+    }
+
+    fn arrives(&mut self, _: &Call) -> Fate {
+        Fate::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_works_within_a_minute_while_the_archive_is_slow() {
+    let stage = due();
+    stage.script.direct(SlowArchive);
+    let iot = stage.iot.clone();
+    stage.script.before("put", 1, move || iot.tag("fw", "jobwarden:hold", ""));
+    assert_eq!(check(&Sweeps::new(&stage)).await, CheckEnd::Checked);
+    assert_eq!((stage.mutations(), stage.iot.executions().len()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
