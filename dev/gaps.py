@@ -16,6 +16,9 @@ def close(template: Mapping[str, Any], ids: Mapping[str, str], parameters: Mappi
     """Sets what is missing. `template` is the processed one, `ids` the physical ids by logical id, `parameters`
     the effective ones, and `client` makes a boto3 client of a service."""
     for logical_id, resource in template["Resources"].items():
+        if logical_id not in ids:
+            # A condition has left it out.
+            continue
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::ApiGateway::RestApi":
             _gateway_responses(client("apigateway"), ids[logical_id], properties["Body"][GATEWAY_RESPONSES])

@@ -9,6 +9,7 @@ mod http;
 pub mod iot;
 pub mod logging;
 pub mod queue;
+pub mod schedules;
 pub mod sdk;
 pub mod settings;
 pub mod slices;

@@ -11,10 +11,11 @@ use object_store::aws::AmazonS3;
 use serde_json::Value;
 use shared::access::AccessPolicy;
 use shared::document::Current;
+use shared::expiry::ExpiryCheck;
 use shared::operation::Operation;
 use shared::ports::{Cause, ReadJobs, SliceQueue, chain};
 use shared::retention::Retention;
-use shared::sweep::{Act, CallRate, SliceError, SliceMessage, SliceTime, Worker};
+use shared::sweep::{Act, CallRate, CheckError, SliceError, SliceMessage, SliceTime, Worker};
 
 use crate::queue::Queues;
 use crate::settings::Settings;
@@ -108,7 +109,7 @@ impl<I: ReadJobs, B: ObjectStore, Q: SliceQueue, A: Act<I>> SliceFunction<I, B, 
         for record in event.records {
             if response.batch_item_failures.is_empty() {
                 let time = SliceTime { now: now(), deadline };
-                match one(&worker, record.body.as_deref(), holder, time).await {
+                match one(&worker, &record, holder, time).await {
                     Ok(()) => continue,
                     Err(failed) => self.give_back(&record, failed, now()).await,
                 }
@@ -122,9 +123,7 @@ impl<I: ReadJobs, B: ObjectStore, Q: SliceQueue, A: Act<I>> SliceFunction<I, B, 
 
     /// Lets a message come again as soon as that has a chance.
     async fn give_back(&self, record: &SqsMessage, failed: Failed, now: Timestamp) {
-        let received = record.attributes.get("ApproximateReceiveCount");
-        let received = received.and_then(|count| count.parse().ok()).unwrap_or(1);
-        let wait = failed.wait(received, now);
+        let wait = failed.wait(received(record), now);
         let receipt = record.receipt_handle.as_deref().unwrap_or_default();
         if let Err(error) = self.queue.give_back(A::OPERATION, receipt, wait).await {
             tracing::warn!(event = "message_not_given_back", error = chain(&*error));
@@ -132,11 +131,19 @@ impl<I: ReadJobs, B: ObjectStore, Q: SliceQueue, A: Act<I>> SliceFunction<I, B, 
     }
 }
 
+/// How often a message has been received, this time counted.
+fn received(message: &SqsMessage) -> u32 {
+    let count = message.attributes.get("ApproximateReceiveCount");
+    count.and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
 /// Why a message has to come again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failed {
     /// It is no slice, and will not become one: the sooner it is a dead letter, the better.
     Unreadable,
+    /// Its time was up. What is behind it in the lane waits no longer than it has to.
+    OutOfTime,
     /// Another invocation may be at it until then.
     HeldUntil(Timestamp),
     /// Something underneath did not serve.
@@ -147,7 +154,7 @@ impl Failed {
     /// How long to wait, given how often the message has been received.
     fn wait(self, received: u32, now: Timestamp) -> Duration {
         match self {
-            Self::Unreadable => Duration::ZERO,
+            Self::Unreadable | Self::OutOfTime => Duration::ZERO,
             Self::HeldUntil(until) => {
                 let left = until.duration_since(now).as_secs() + 1;
                 Duration::from_secs(u64::try_from(left).unwrap_or_default()).min(LONGEST_WAIT)
@@ -162,13 +169,20 @@ impl Failed {
 
 async fn one<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
     worker: &Worker<'_, I, Q, A>,
-    body: Option<&str>,
+    record: &SqsMessage,
     holder: &str,
     time: SliceTime,
 ) -> Result<(), Failed> {
-    let message: SliceMessage = match serde_json::from_str(body.unwrap_or_default()) {
+    let body = record.body.as_deref().unwrap_or_default();
+    let message: SliceMessage = match serde_json::from_str(body) {
         Ok(message) => message,
         Err(error) => {
+            // Only what deletes is sent checks of exact expiry.
+            if A::OPERATION == Operation::DeleteExpired
+                && let Ok(check) = serde_json::from_str(body)
+            {
+                return expiry(worker, &check, received(record), time).await;
+            }
             tracing::error!(event = "slice_unreadable", error = chain(&error), "the message is no slice");
             return Err(Failed::Unreadable);
         }
@@ -192,6 +206,32 @@ async fn one<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
             })
         }
     }
+}
+
+async fn expiry<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
+    worker: &Worker<'_, I, Q, A>,
+    check: &ExpiryCheck,
+    received: u32,
+    time: SliceTime,
+) -> Result<(), Failed> {
+    let error = match Box::pin(worker.check_expiry(check, received, time)).await {
+        Ok(end) => {
+            tracing::info!(event = "expiry_ended", name = check.name(), ?end);
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    tracing::warn!(
+        event = "expiry_delayed",
+        name = check.name(),
+        received,
+        error = chain(&error),
+        "the check has to be delivered again"
+    );
+    Err(match error {
+        CheckError::OutOfTime => Failed::OutOfTime,
+        CheckError::Unavailable(_) => Failed::Unavailable,
+    })
 }
 
 #[cfg(test)]

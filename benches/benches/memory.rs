@@ -232,6 +232,15 @@ impl ReadJobs for Fleet {
         Err(not_asked())
     }
 
+    async fn list_executions_of_thing(
+        &self,
+        _: &JobId,
+        _: &ThingName,
+        _: Option<&str>,
+    ) -> Result<Page<ListedExecution>, ReadError> {
+        Err(not_asked())
+    }
+
     async fn thing_groups(&self, _: &ThingName) -> Result<BTreeSet<String>, ReadError> {
         Err(not_asked())
     }

@@ -96,6 +96,17 @@ name! {
     NamespaceId, "namespaceId", 64, "_-"
 }
 
+impl ThingName {
+    /// The name in `arn:PARTITION:iot:REGION:ACCOUNT:thing/NAME`; a name may have colons itself.
+    ///
+    /// # Errors
+    /// When it is no thing's ARN.
+    pub fn of_arn(arn: &str) -> Result<Self, Violation> {
+        let name = arn.split_once(":thing/").and_then(|(_, name)| Self::parse(name).ok());
+        name.ok_or_else(|| Violation::new("thingArn", format!("{} must be a thing's ARN", quoted(arn))))
+    }
+}
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident, $member:literal) => {
         $(#[$doc])*

@@ -8,10 +8,12 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::archive::{Delete, DeleteJob};
 use crate::execution::{Execution, ExecutionRow, Job, JobSummary, Status, ToldJob, UnreadableRow};
+use crate::expiry::ExpiryCheck;
 use crate::ids::{ExecutionNumber, JobId, StatusDetails, ThingName, Version};
 use crate::operation::Operation;
 use crate::sweep::SliceMessage;
@@ -160,6 +162,14 @@ pub trait ReadJobs: Send + Sync {
         number: ExecutionNumber,
     ) -> impl Future<Output = Result<ExecutionRow, ReadError>> + Send;
 
+    /// ListJobExecutionsForThing, of one job, one page of at most 250.
+    fn list_executions_of_thing(
+        &self,
+        job: &JobId,
+        thing: &ThingName,
+        token: Option<&str>,
+    ) -> impl Future<Output = Result<Page<ListedExecution>, ReadError>> + Send;
+
     /// ListThingGroupsForThing, every page: the groups that the thing is in itself.
     fn thing_groups(
         &self,
@@ -233,4 +243,25 @@ pub trait SliceQueue: Send + Sync {
         receipt: &str,
         wait: Duration,
     ) -> impl Future<Output = Result<(), Cause>> + Send;
+}
+
+/// What came of scheduling a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scheduled {
+    /// It is scheduled.
+    Now,
+    /// It was scheduled before: its event has come twice.
+    Before,
+}
+
+/// The schedules of exact expiry.
+pub trait ExpirySchedules: Send + Sync {
+    /// Has the look come into the lane of `delete-expired` once, at a time. Scheduling the same one again
+    /// changes nothing.
+    fn schedule(
+        &self,
+        check: &ExpiryCheck,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Scheduled, Cause>> + Send;
 }

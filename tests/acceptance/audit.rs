@@ -10,13 +10,14 @@ use shared::api::CallerIdentity;
 use shared::document::Current;
 use shared::execution::Status;
 use start_sweep::StartSweep;
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::stage::{NOBODY, OPERATOR, Stage, api_event, now};
 
 /// What is logged, line by line, in the form in which the functions log it.
 #[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -37,8 +38,16 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl Log {
+    /// Begins to log, until what is given is dropped.
+    pub(crate) fn begin() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        (log, guard)
+    }
+
     /// The fields of every line about this event.
-    fn of(&self, event: &str) -> Vec<Value> {
+    pub(crate) fn of(&self, event: &str) -> Vec<Value> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].take());
         lines.filter(|fields| fields["event"] == event).collect()
@@ -59,9 +68,7 @@ async fn start(stage: &Stage, access: AccessPolicy, caller: &str) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn every_decision_leaves_a_line_with_its_policies() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     let stage = Stage::with(Status::Queued);
     let shipped = || AccessPolicy::shipped().unwrap();
     for caller in [OPERATOR, NOBODY] {
@@ -105,9 +112,7 @@ async fn every_decision_leaves_a_line_with_its_policies() {
 
 #[tokio::test(start_paused = true)]
 async fn a_decision_that_cannot_be_made_is_told_to_the_alarm() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     let overflow = "@id(\"all\") @reason(\"all\") permit (principal, action, resource);\n\
                     @id(\"late\") @reason(\"late\") forbid (principal, action == \
                     Jobwarden::Action::\"StartSweep\", resource) \

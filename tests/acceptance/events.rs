@@ -16,13 +16,14 @@ use shared::guard::JobCache;
 use shared::ports::Cause;
 use shared::retention::Retention;
 use shared::sweep::{CallRate, SweepId};
-use tests::{Call, Fault, JobSetup};
+use tests::{Call, FakeSchedules, Fault, JobSetup};
 
 use crate::stage::{Stage, now};
 
-const IOT: [&str; 7] = [
+const IOT: [&str; 8] = [
     "ListJobs",
     "ListJobExecutionsForJob",
+    "ListJobExecutionsForThing",
     "DescribeJob",
     "ListTagsForResource",
     "DescribeJobExecution",
@@ -130,6 +131,10 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
             let function = read_decision::ReadDecision { iot, access, caller_identity, jobs };
             serde_json::to_value(function.handle(event, now()).await)?
         }
+        "schedule-expiry" => {
+            let schedules = FakeSchedules::new(stage.script.clone());
+            schedule_expiry::ScheduleExpiry { schedules, rules }.handle(event, now()).await?
+        }
         "validate-access-policy" => validate::<AccessPolicy>(event)?,
         "validate-retention-rules" => validate::<Retention>(event)?,
         other => panic!("no function {other}"),
@@ -222,7 +227,7 @@ async fn every_sample_event_has_the_outcome_that_is_written_beside_it() {
         check(name, expected.as_table().unwrap()).await;
     }
     let functions: BTreeSet<_> = files.iter().map(|name| name.split('.').next().unwrap()).collect();
-    assert_eq!(functions.len(), 9, "a function has no event: {functions:?}");
+    assert_eq!(functions.len(), 10, "a function has no event: {functions:?}");
 }
 
 /// What does not go through holds up its lane no longer than it has to.

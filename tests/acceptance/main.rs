@@ -11,6 +11,7 @@ mod access;
 mod audit;
 mod decisions;
 mod events;
+mod expiry;
 mod facts;
 mod guard;
 mod races;

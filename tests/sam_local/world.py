@@ -58,6 +58,9 @@ class Account:
             "JOBWARDEN_DELETE_EXPIRED_QUEUE_URL": self.queues["delete-expired"],
             "JOBWARDEN_CANCEL_STALE_QUEUE_URL": self.queues["cancel-stale"],
             "JOBWARDEN_QUEUE_URL": self.queues.get(function, ""),
+            "JOBWARDEN_SCHEDULE_GROUP": "default",
+            "JOBWARDEN_SCHEDULE_QUEUE_ARN": f"arn:aws:sqs:{self._stack.region}:{self.id}:delete-expired.fifo",
+            "JOBWARDEN_SCHEDULE_ROLE_ARN": f"arn:aws:iam::{self.id}:role/scheduler",
             "AWS_ENDPOINT_URL": self._stack.endpoint,
         }
 

@@ -604,6 +604,25 @@ impl ReadJobs for FakeIot {
         found.map(|found| found.row.clone()).ok_or_else(|| ReadError::NotFound("not listed".to_owned()))
     }
 
+    async fn list_executions_of_thing(
+        &self,
+        job: &JobId,
+        thing: &ThingName,
+        token: Option<&str>,
+    ) -> Result<Page<ListedExecution>, ReadError> {
+        const OPERATION: &str = "ListJobExecutionsForThing";
+        let fault = self.script.begin(OPERATION, &format!("{job}/{thing}")).await;
+        Self::read_fault(OPERATION, fault)?;
+        let mut world = self.world();
+        let mut rows: Vec<_> = world.shown(job).into_iter().map(|execution| execution.row).collect();
+        rows.retain(|row| row.thing_name == *thing);
+        rows.sort_by_key(|row| Reverse(row.last_updated_at));
+        let unknown = world.unknown_statuses.contains(&(job.clone(), thing.clone()));
+        let listed =
+            |row| if unknown { Err(UnreadableRow::UnknownStatus("PAUSED".to_owned())) } else { Ok(row) };
+        Ok(world.page(rows.into_iter().map(listed).collect(), token))
+    }
+
     async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {
         const OPERATION: &str = "ListThingGroupsForThing";
         let fault = self.script.begin(OPERATION, thing.as_str()).await;

@@ -4,9 +4,11 @@
 mod bucket;
 mod iot;
 mod queue;
+mod schedules;
 mod script;
 
 pub use bucket::FakeBucket;
 pub use iot::{Device, FakeExecution, FakeIot, FakeThing, JobSetup, Mutation, QueuedDelete};
 pub use queue::FakeQueue;
+pub use schedules::{FakeSchedule, FakeSchedules};
 pub use script::{Call, Death, Director, Fate, Fault, Script};

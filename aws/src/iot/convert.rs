@@ -3,7 +3,7 @@
 use aws_sdk_iot::primitives::DateTime;
 use aws_sdk_iot::types::{
     Job as SdkJob, JobExecution, JobExecutionStatus, JobExecutionSummary, JobExecutionSummaryForJob,
-    JobStatus as SdkJobStatus, JobSummary as SdkJobSummary, RetryCriteria,
+    JobExecutionSummaryForThing, JobStatus as SdkJobStatus, JobSummary as SdkJobSummary, RetryCriteria,
     TargetSelection as SdkTargetSelection,
 };
 use jiff::Timestamp;
@@ -20,6 +20,18 @@ use UnreadableRow::Malformed;
 pub(super) fn row(listed: JobExecutionSummaryForJob) -> ListedExecution {
     let listed_summary = listed.job_execution_summary.ok_or(Malformed("jobExecutionSummary"))?;
     summary(listed_summary, thing_of(listed.thing_arn.as_deref())?)
+}
+
+/// A row of a thing's listing, which has to be of the job that was asked for.
+pub(super) fn row_of_thing(
+    listed: JobExecutionSummaryForThing,
+    job: &JobId,
+    thing: &ThingName,
+) -> ListedExecution {
+    if job_id(listed.job_id.as_deref())? != *job {
+        return Err(Malformed("jobId"));
+    }
+    summary(listed.job_execution_summary.ok_or(Malformed("jobExecutionSummary"))?, thing.clone())
 }
 
 pub(super) fn summary(summary: JobExecutionSummary, thing_name: ThingName) -> ListedExecution {
@@ -121,11 +133,8 @@ fn target_selection(told: Option<SdkTargetSelection>) -> Result<Option<TargetSel
     told.map(|told| known(told).ok_or(Malformed("targetSelection"))).transpose()
 }
 
-/// The name in `arn:PARTITION:iot:REGION:ACCOUNT:thing/NAME`; a name may have colons itself.
 fn thing_of(arn: Option<&str>) -> Result<ThingName, UnreadableRow> {
-    arn.and_then(|arn| arn.split_once(":thing/"))
-        .and_then(|(_, name)| ThingName::parse(name).ok())
-        .ok_or(Malformed("thingArn"))
+    arn.and_then(|arn| ThingName::of_arn(arn).ok()).ok_or(Malformed("thingArn"))
 }
 
 fn job_id(id: Option<&str>) -> Result<JobId, UnreadableRow> {
@@ -196,6 +205,26 @@ mod tests {
             });
             assert_eq!(row, Err(Malformed("lastUpdatedAt")));
         }
+    }
+
+    #[test]
+    fn a_things_row_of_another_job_is_told() {
+        let summary = listed(|_| {}).map(|row| (row.thing_name, row.execution_number));
+        let of = |job: &str| {
+            let (job, thing) = (JobId::parse("fw").map(|_| job), ThingName::parse("a:thing:b").unwrap());
+            let listed = JobExecutionSummaryForThing::builder().job_id(job.unwrap()).job_execution_summary(
+                JobExecutionSummary::builder()
+                    .status(JobExecutionStatus::Succeeded)
+                    .queued_at(DateTime::from_secs(1))
+                    .last_updated_at(DateTime::from_secs(2))
+                    .execution_number(1)
+                    .build(),
+            );
+            let row = row_of_thing(listed.build(), &JobId::parse("fw").unwrap(), &thing);
+            row.map(|row| (row.thing_name, row.execution_number))
+        };
+        assert_eq!(of("fw"), summary);
+        assert_eq!(of("fw-2"), Err(Malformed("jobId")));
     }
 
     #[test]

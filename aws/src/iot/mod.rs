@@ -221,6 +221,27 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
         Err(ReadError::NotFound(format!("execution {number} of `{job}` on `{thing}` is not listed")))
     }
 
+    async fn list_executions_of_thing(
+        &self,
+        job: &JobId,
+        thing: &ThingName,
+        token: Option<&str>,
+    ) -> Result<Page<ListedExecution>, ReadError> {
+        let page = self
+            .client
+            .list_job_executions_for_thing()
+            .thing_name(thing.as_str())
+            .job_id(job.as_str())
+            .max_results(PAGE)
+            .set_next_token(token.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| Fault::of(error).listing("ListJobExecutionsForThing", token))?;
+        let rows = page.execution_summaries.unwrap_or_default();
+        let items = rows.into_iter().map(|row| convert::row_of_thing(row, job, thing)).collect();
+        Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })
+    }
+
     async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {
         const OPERATION: &str = "ListThingGroupsForThing";
         let listing = self.client.list_thing_groups_for_thing().thing_name(thing.as_str()).into_paginator();

@@ -13,7 +13,7 @@ pub(crate) use parse::fixed_length;
 pub use pattern::Pattern;
 pub use scope::KnownJob;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
@@ -103,6 +103,13 @@ impl Retention {
     pub fn shortest(&self, operation: Operation, job: &KnownJob<'_>) -> Limit {
         let limits = self.possible(job).flat_map(|rule| rule.limits(operation));
         limits.filter_map(Limit::duration).min().map_or(Limit::Never, Limit::After)
+    }
+
+    /// The times after which the rules that the job may have delete what ended with `status`, the shortest
+    /// first. A rule that says never has none.
+    pub fn limits_of(&self, status: Status, job: &KnownJob<'_>) -> BTreeSet<SignedDuration> {
+        let limits = self.possible(job).filter_map(|rule| rule.terms.delete_after.get(&status));
+        limits.filter_map(|limit| limit.duration()).collect()
     }
 
     /// Whether a rule that the job may have cancels what runs.

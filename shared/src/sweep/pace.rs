@@ -20,6 +20,8 @@ pub enum IotOperation {
     ListJobs,
     /// ListJobExecutionsForJob.
     ListJobExecutionsForJob,
+    /// ListJobExecutionsForThing.
+    ListJobExecutionsForThing,
     /// DescribeJob.
     DescribeJob,
     /// ListTagsForResource.

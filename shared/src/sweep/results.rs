@@ -42,7 +42,7 @@ impl OutcomeRow {
     /// The form that this version writes; grows when a reader would have to change.
     pub const FORMAT: u8 = 1;
 
-    fn of(record: &Record, outcome: Outcome) -> Self {
+    pub(super) fn of(record: &Record, outcome: Outcome) -> Self {
         Self {
             format: Self::FORMAT,
             action: record.action.clone(),

@@ -223,7 +223,7 @@ impl<'a> Session<'a> {
     }
 
     /// Puts the calls that were made into the state.
-    fn tell_calls(&mut self) {
+    pub(super) fn tell_calls(&mut self) {
         let made = std::mem::take(self.made.get_mut().unwrap_or_else(PoisonError::into_inner));
         for (told, made) in [(&mut self.sweep.calls, made.calls), (&mut self.sweep.throttled, made.throttled)]
         {

@@ -73,6 +73,11 @@ pub(super) fn last_sweep_key(operation: Operation) -> String {
     format!("{ROOT}/last/{operation}.json")
 }
 
+/// What exact expiry has taken of the budget of a day.
+pub(super) fn expiry_budget_key(day: &str) -> String {
+    format!("{ROOT}/expiry/{day}.json")
+}
+
 /// Which sweep a stopped plan was released to.
 pub(super) fn release_key(digest: &str) -> String {
     format!("{ROOT}/stopped-plans/{digest}.released.json")

@@ -251,6 +251,15 @@ impl ReadJobs for Prompter {
         Err(unavailable("ListJobExecutionsForThing"))
     }
 
+    async fn list_executions_of_thing(
+        &self,
+        _: &JobId,
+        _: &ThingName,
+        _: Option<&str>,
+    ) -> Result<Page<ListedExecution>, ReadError> {
+        Err(unavailable("ListJobExecutionsForThing"))
+    }
+
     async fn thing_groups(&self, _: &ThingName) -> Result<BTreeSet<String>, ReadError> {
         Err(unavailable("ListThingGroupsForThing"))
     }

@@ -1,0 +1,181 @@
+//! A check of exact expiry: a thing's executions of one job, judged again and deleted as a sweep deletes a
+//! page of them, in a lane with the sweeps. It has no state but its message. Whatever it leaves, the next
+//! sweep sees to.
+
+mod budget;
+mod leftovers;
+mod pass;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use object_store::UpdateVersion;
+use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info};
+
+use super::act::{Act, Outcome};
+use super::id::SweepId;
+use super::page::PageEnd;
+use super::session::{Session, Stop};
+use super::slice::{SliceError, SliceTime, Worker};
+use super::state::Sweep;
+use crate::archive;
+use crate::execution::Identity;
+use crate::expiry::ExpiryCheck;
+use crate::ports::{ReadJobs, SliceQueue};
+use crate::retention::KeepReason;
+use budget::Budget;
+
+/// The folder of the archive, and of outcomes, where a sweep's would have its name.
+const FOLDER: &str = "expiry";
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CheckEnd {
+    /// Everything was judged, and what is due is dealt with.
+    Checked,
+    /// The day's budget is used up: the rest is left to the next sweep.
+    OverBudget,
+    /// It cannot be done, now or later: left to the next sweep.
+    Failed,
+}
+
+/// Why a check's message has to come again. What was deleted until then is archived.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// There was no time for another call.
+    #[error("there was no time left for the check")]
+    OutOfTime,
+    /// Something underneath did not serve.
+    #[error(transparent)]
+    Unavailable(SliceError),
+}
+
+/// A check at work.
+#[derive(Debug)]
+struct Check<'a> {
+    message: &'a ExpiryCheck,
+    name: String,
+    /// How often its message has been received, this time counted.
+    received: u32,
+    passes: u32,
+    /// Taken of the budget and not used yet.
+    granted: u64,
+    over_budget: bool,
+    /// What has been dealt with, and is not touched again.
+    met: Vec<Identity>,
+    kept: BTreeMap<KeepReason, u64>,
+    outcomes: BTreeMap<Outcome, u64>,
+}
+
+impl Check<'_> {
+    /// What is written of a pass: its name tells the message, how often it had come, and which pass it was.
+    fn object(&self, received: u32, pass: u32) -> String {
+        format!("{}-{received}-{pass}", self.name)
+    }
+
+    /// Where it is written: on the day on which it comes due, so that a message that comes again finds it.
+    fn key(&self, root: &str, object: &str) -> String {
+        format!("{}{object}.jsonl.gz", archive::partition(root, FOLDER, self.message.due_at))
+    }
+
+    fn meet(&mut self, identity: Identity, outcome: Outcome) {
+        self.met.push(identity);
+        *self.outcomes.entry(outcome).or_default() += 1;
+    }
+}
+
+impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
+    /// Carries out a check whose message has been received so often, this time counted.
+    ///
+    /// # Errors
+    /// When the message has to come again.
+    pub async fn check_expiry(
+        &self,
+        message: &ExpiryCheck,
+        received: u32,
+        time: SliceTime,
+    ) -> Result<CheckEnd, CheckError> {
+        let origin = Instant::now();
+        let name = message.name();
+        // To what acts on a page, a check is a sweep of one thing that is nowhere saved.
+        let id = SweepId::new(time.now, A::OPERATION, &name);
+        let sweep = Sweep::new(id, A::OPERATION, self.dry_run_only, format!("{FOLDER} {name}"), time.now);
+        let nowhere = UpdateVersion { e_tag: None, version: None };
+        let mut session = Session::new(self, sweep, nowhere, (time, origin));
+        let mut check = Check {
+            message,
+            name,
+            received,
+            passes: 0,
+            granted: 0,
+            over_budget: false,
+            met: Vec::new(),
+            kept: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+        };
+        let ended = self.work_on(&mut session, &mut check).await;
+        session.tell_calls();
+        check.tell(&session);
+        rest(&session).await;
+        match ended {
+            Ok(()) if check.over_budget => Ok(CheckEnd::OverBudget),
+            Ok(()) => Ok(CheckEnd::Checked),
+            Err(Stop::OutOfTime) => Err(CheckError::OutOfTime),
+            Err(Stop::Error(error)) => Err(CheckError::Unavailable(error)),
+            Err(Stop::Failed(reason)) => {
+                error!(event = "expiry_failed", name = check.name, job_id = %message.job_id, reason);
+                Ok(CheckEnd::Failed)
+            }
+        }
+    }
+
+    async fn work_on(&self, session: &mut Session<'_>, check: &mut Check<'_>) -> Result<(), Stop> {
+        self.settle_leftovers(session, check).await?;
+        let budget = self.budget(session.sweep.now);
+        // Before it costs AWS IoT a call.
+        if !self.dry_run_only && budget.left().await? == 0 {
+            check.stop(&budget);
+            return Ok(());
+        }
+        while self.pass(session, check, &budget).await? == PageEnd::TooOld {
+            check.passes += 1;
+        }
+        Ok(())
+    }
+
+    fn budget(&self, now: Timestamp) -> Budget<'_> {
+        Budget::of(self.bucket, now, self.rules.breaker().max_actions.get())
+    }
+}
+
+impl Check<'_> {
+    /// Says that the day's budget is used up: once, as an error that alarms.
+    fn stop(&mut self, budget: &Budget<'_>) {
+        if !self.over_budget {
+            let reason = budget.refusal();
+            error!(event = "expiry_stopped", name = self.name, job_id = %self.message.job_id, reason);
+        }
+        self.over_budget = true;
+    }
+
+    fn tell(&self, session: &Session<'_>) {
+        info!(
+            event = "expiry_checked", name = self.name, job_id = %self.message.job_id,
+            thing_name = %self.message.thing_name, due_at = %self.message.due_at,
+            dry_run = session.sweep.dry_run, kept = ?self.kept, outcomes = ?self.outcomes,
+            calls = ?session.sweep.calls,
+        );
+    }
+}
+
+/// Waits until the calls' next slots. The next message of the lane begins with a pacer of its own, and
+/// would not know of this one's calls.
+async fn rest(session: &Session<'_>) {
+    let slots = session.sweep.calls.keys().map(|operation| session.next_slot(*operation));
+    if let Some(free) = slots.max() {
+        sleep_until(free.min(Instant::now() + session.left())).await;
+    }
+}
