@@ -98,7 +98,7 @@ mod tests {
             "timestamp": 1_795_226_400,
             "operation": "succeeded",
             "jobId": "fw",
-            "thingArn": "arn:aws:iot:eu-west-1:123456789012:thing/a:thing/b",
+            "thingArn": "arn:aws:iot:eu-west-1:123456789012:thing/a:thing:b",
             "status": "SUCCEEDED",
             "statusDetails": {"step": "done"},
         });
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_time_is_in_seconds_or_in_milliseconds() {
         let at = Timestamp::from_second(1_795_226_400).unwrap();
-        assert_eq!(ended_with(|_| {}).at, at);
+        assert_eq!((ended_with(|_| {}).at, ended_with(|_| {}).thing_name.as_str()), (at, "a:thing:b"));
         assert_eq!(ended_with(|event| event["timestamp"] = json!(1_795_226_400_000_i64)).at, at);
     }
 
