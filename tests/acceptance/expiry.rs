@@ -360,6 +360,7 @@ async fn a_check_that_dies_anywhere_ends_with_the_right_set_archived_first_and_t
             let sweeps = Sweeps::new(&stage);
             let context = format!("{nth} {after}");
             for received in 1..=2 {
+                stage.script.revive();
                 let check = check_at(&sweeps, received, now());
                 match timeout(Duration::from_secs(2000), check).await {
                     Ok(ended) => assert_eq!(ended.unwrap(), CheckEnd::Checked, "{context}"),
