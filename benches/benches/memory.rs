@@ -26,7 +26,8 @@ use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, Target
 use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::operation::Operation;
 use shared::ports::{
-    Cause, DeleteExecutions, ListedExecution, ListedJob, MutationError, Page, ReadError, ReadJobs, SliceQueue,
+    Cause, DeleteExecutions, ListedExecution, ListedJob, ListedOnThing, MutationError, Page, ReadError,
+    ReadJobs, SliceQueue,
 };
 use shared::retention::Retention;
 use shared::sweep::{
@@ -219,6 +220,10 @@ impl ReadJobs for Fleet {
         _: &ThingName,
         _: ExecutionNumber,
     ) -> Result<ExecutionRow, ReadError> {
+        Err(not_asked())
+    }
+
+    async fn list_on_thing(&self, _: &ThingName, _: Status) -> Result<Page<ListedOnThing>, ReadError> {
         Err(not_asked())
     }
 

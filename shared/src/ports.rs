@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::archive::Delete;
-use crate::execution::{Execution, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
+use crate::execution::{Execution, ExecutionOnThing, ExecutionRow, Job, JobSummary, Status, UnreadableRow};
 use crate::ids::{ExecutionNumber, JobId, StatusDetails, ThingName, Version};
 use crate::operation::Operation;
 use crate::sweep::SliceMessage;
@@ -125,6 +125,9 @@ pub struct Page<T> {
 /// A row of a listing of executions.
 pub type ListedExecution = Result<ExecutionRow, UnreadableRow>;
 
+/// A row of a listing of a thing's executions.
+pub type ListedOnThing = Result<ExecutionOnThing, UnreadableRow>;
+
 /// A row of the listing of jobs.
 pub type ListedJob = Result<JobSummary, UnreadableRow>;
 
@@ -153,6 +156,13 @@ pub trait ReadJobs: Send + Sync {
         thing: &ThingName,
         number: ExecutionNumber,
     ) -> impl Future<Output = Result<ExecutionRow, ReadError>> + Send;
+
+    /// ListJobExecutionsForThing, of every job: the first page, of at most 250, of what has a status.
+    fn list_on_thing(
+        &self,
+        thing: &ThingName,
+        status: Status,
+    ) -> impl Future<Output = Result<Page<ListedOnThing>, ReadError>> + Send;
 
     /// ListThingGroupsForThing, every page: the groups that the thing is in itself.
     fn thing_groups(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const ENOUGH_CASES: u64 = 10_000;
 
 /// What has to happen at least once in a thousand cases.
-const OFTEN: [&str; 49] = [
+const OFTEN: [&str; 51] = [
     "fault: throttle",
     "fault: 5xx",
     "fault: timeout before the effect",
@@ -51,6 +51,8 @@ const OFTEN: [&str; 49] = [
     "sweep: StoppedByBreaker",
     "sweep: Failed",
     "sweep: released",
+    "blockers: told",
+    "blockers: at least",
     "outcome: Deleted",
     "outcome: DeletedByInterruptedSlice",
     "outcome: Canceled",
@@ -60,7 +62,8 @@ const OFTEN: [&str; 49] = [
 
 /// What has to happen at all. Two outcomes cannot come of this, because this AWS finds nothing malformed
 /// and answers nothing that cannot be read: `RefusedByAws` and `Unreadable`.
-const EVER: [&str; 12] = [
+const EVER: [&str; 13] = [
+    "blockers: not looked at",
     "fault: retry queued",
     "other: another execution was hit in place of the one that was meant",
     "outcome: AlreadyGone",

@@ -220,6 +220,7 @@ impl Fault {
                 (2, "DescribeJob"),
                 (2, "ListTagsForResource"),
                 (3, "DescribeJobExecution"),
+                (if operation == Operation::CancelStale { 3 } else { 0 }, "ListJobExecutionsForThing"),
                 (6, mutation),
             ])),
         }

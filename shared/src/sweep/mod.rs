@@ -6,6 +6,7 @@
 mod act;
 mod ages;
 mod apply;
+mod blockers;
 mod counts;
 mod cursor;
 mod estimate;
@@ -27,6 +28,7 @@ mod tally;
 
 pub use act::{Act, CancelStale, DeleteExpired, Outcome, OutcomeKind, Share};
 pub use ages::{Age, Ages, FORECAST_DAYS, Forecast, ForecastDay};
+pub use blockers::{Blocker, Blockers, NotLookedAt};
 pub use counts::Counts;
 pub use estimate::Estimate;
 pub use explain::Prognosis;

@@ -22,6 +22,8 @@ pub enum IotOperation {
     ListTagsForResource,
     /// DescribeJobExecution.
     DescribeJobExecution,
+    /// ListJobExecutionsForThing.
+    ListJobExecutionsForThing,
     /// ListThingGroupsForThing.
     ListThingGroupsForThing,
     /// DescribeThing.

@@ -90,7 +90,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         mut cursor: ScanCursor,
     ) -> Result<(), Stop> {
         if cursor.segment >= session.sweep.jobs.segments {
-            session.sweep.phase = Phase::Checking;
+            session.sweep.phase = session.sweep.blockers.next_phase();
             return Ok(session.save().await?);
         }
         let sweep_id = session.sweep.sweep_id.clone();
@@ -243,7 +243,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             Some(Err(_)) | None => KnownJob::listed(job),
         };
         let now = session.sweep.now;
-        let (due, facts) = match (self.rules.judge(A::OPERATION, now, &known, row), facts) {
+        let verdict = self.rules.judge(A::OPERATION, now, &known, row);
+        if A::OPERATION == Operation::CancelStale && matches!(verdict, Ok(Verdict::Due(_))) {
+            session.sweep.blockers.note_stale(row);
+        }
+        let (due, facts) = match (verdict, facts) {
             (Ok(Verdict::Keep { reason, rule, until }), _) => {
                 tally.kept(Line::of(&rule, row, now), reason);
                 until.into_iter().for_each(|until| tally.comes_due(now, until));

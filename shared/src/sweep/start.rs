@@ -126,6 +126,7 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         sweep.now = stopped.now;
         sweep.jobs = stopped.jobs;
         sweep.tally = stopped.tally;
+        sweep.blockers = stopped.blockers;
         sweep.rules_source = stopped.rules_source;
         sweep.rules_digest = stopped.rules_digest;
         sweep.policy_source = stopped.policy_source;
