@@ -164,11 +164,19 @@ def guarded(stack: Stack, fleet: fleet_module.Fleet) -> fleet_module.Execution:
     return waiting
 
 
-def run_sweep(stack: Stack, sweeps: Sweeps, what: str, deleting: int = 0, ends: str = "SUCCEEDED", **members) -> dict:
+def run_sweep(
+    stack: Stack,
+    sweeps: Sweeps,
+    what: str,
+    deleting: int = 0,
+    ends: str = "SUCCEEDED",
+    operation: str = "delete-expired",
+    **members,
+) -> dict:
     """Starts a sweep, shows how far it is, gives its report."""
     admin = stack.client("iot")
     started = time.monotonic()
-    sweep = sweeps.start("delete-expired", **members)["sweepId"]
+    sweep = sweeps.start(operation, **members)["sweepId"]
     before = len(fleet_module.observe(admin)) if deleting else 0
     with console.status(f"  {what}") as status:
         while True:
@@ -233,6 +241,21 @@ def forecast(planned: dict, fleet: fleet_module.Fleet) -> None:
     console.print(table)
 
 
+def blocked(stack: Stack, sweeps: Sweeps, started: dict) -> None:
+    """Who holds up most, as a dry run of the other sweep tells it."""
+    waiting = collections.Counter(thing for (_, thing, *_), status in started.items() if status == "QUEUED")
+    blockers = run_sweep(stack, sweeps, "dry run of cancel-stale", operation="cancel-stale", dryRun=True)["blockers"]
+    for told in blockers:
+        behind = waiting[told["thingName"]] - (told["status"] == "QUEUED")
+        check(told["behind"] == behind, f"{told} is told to hold up others, where {behind} wait behind it")
+    check(bool(blockers), "nothing holds anything up, where the story has devices that are offline")
+    first = blockers[0]
+    say(
+        f"{len(blockers)} executions hold up what is behind them; on {first['thingName']}, {first['jobId']} "
+        f"({first['status']} since {first['since'][:10]}) holds up {first['behind']} others"
+    )
+
+
 def rehearsal(stack: Stack, sweeps: Sweeps, fleet: fleet_module.Fleet, started: dict) -> None:
     """Chapter three: a stack in dry run refuses more, and shows what it would do."""
     due = len(fleet.deletable())
@@ -260,6 +283,7 @@ def rehearsal(stack: Stack, sweeps: Sweeps, fleet: fleet_module.Fleet, started: 
     calls = sum(planned["estimate"]["calls"].values())
     seconds = planned["estimate"]["seconds"]
     say(f"carrying it out takes at most {calls} calls to AWS IoT, and {seconds} s at {CALLS_PER_SECOND} calls a second")
+    blocked(stack, sweeps, started)
 
 
 def stopped(stack: Stack, sweeps: Sweeps, started: dict) -> str:

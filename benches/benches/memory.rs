@@ -26,8 +26,8 @@ use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, Target
 use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::operation::Operation;
 use shared::ports::{
-    Cause, DeleteExecutions, DeleteJobs, ListedExecution, ListedJob, MutationError, Page, ReadError,
-    ReadJobs, SliceQueue,
+    Cause, DeleteExecutions, DeleteJobs, ListedExecution, ListedJob, ListedOnThing, MutationError, Page,
+    ReadError, ReadJobs, SliceQueue,
 };
 use shared::retention::Retention;
 use shared::sweep::{
@@ -238,6 +238,10 @@ impl ReadJobs for Fleet {
         _: &ThingName,
         _: Option<&str>,
     ) -> Result<Page<ListedExecution>, ReadError> {
+        Err(not_asked())
+    }
+
+    async fn list_on_thing(&self, _: &ThingName, _: Status) -> Result<Page<ListedOnThing>, ReadError> {
         Err(not_asked())
     }
 

@@ -131,6 +131,15 @@ impl ExecutionRow {
     }
 }
 
+/// One execution as a listing of a thing's shows it, of whichever job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutionOnThing {
+    /// The job.
+    pub job_id: JobId,
+    /// What a listing of the job would show of it.
+    pub row: ExecutionRow,
+}
+
 /// A row that this version cannot judge, and therefore keeps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableRow {

@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::archive::{Delete, DeleteJob};
-use crate::execution::{Execution, ExecutionRow, Job, JobSummary, Status, ToldJob, UnreadableRow};
+use crate::execution::{
+    Execution, ExecutionOnThing, ExecutionRow, Job, JobSummary, Status, ToldJob, UnreadableRow,
+};
 use crate::expiry::ExpiryCheck;
 use crate::ids::{ExecutionNumber, JobId, StatusDetails, ThingName, Version};
 use crate::operation::Operation;
@@ -127,6 +129,9 @@ pub struct Page<T> {
 /// A row of a listing of executions.
 pub type ListedExecution = Result<ExecutionRow, UnreadableRow>;
 
+/// A row of a listing of a thing's executions.
+pub type ListedOnThing = Result<ExecutionOnThing, UnreadableRow>;
+
 /// A row of the listing of jobs.
 pub type ListedJob = Result<JobSummary, UnreadableRow>;
 
@@ -169,6 +174,13 @@ pub trait ReadJobs: Send + Sync {
         thing: &ThingName,
         token: Option<&str>,
     ) -> impl Future<Output = Result<Page<ListedExecution>, ReadError>> + Send;
+
+    /// ListJobExecutionsForThing, of every job: the first page, of at most 250, of what has a status.
+    fn list_on_thing(
+        &self,
+        thing: &ThingName,
+        status: Status,
+    ) -> impl Future<Output = Result<Page<ListedOnThing>, ReadError>> + Send;
 
     /// ListThingGroupsForThing, every page: the groups that the thing is in itself.
     fn thing_groups(

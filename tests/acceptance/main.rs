@@ -9,6 +9,7 @@
 
 mod access;
 mod audit;
+mod blockers;
 mod decisions;
 mod events;
 mod expiry;

@@ -97,6 +97,12 @@ def test_who_has_nothing_to_do_with_jobs_sees_none(function, world, wear):
     assert denied(iot.describe_job_execution, **m.delete)
 
 
+def test_what_a_thing_has_is_listed_only_where_it_counts(world, wear):
+    thing = world.execution().thing
+    listers = {f for f in FUNCTIONS if not denied(wear(f, "iot").list_job_executions_for_thing, thingName=thing)}
+    assert listers == {"CancelExecution", "DeleteExecution", "ReadDecision", "CancelStale"}
+
+
 def test_the_queues_are_used_only_where_the_work_is(world, wear):
     attempts = {"send": "send_message", "take": "receive_message", "give back": "change_message_visibility"}
 

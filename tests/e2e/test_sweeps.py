@@ -479,6 +479,33 @@ def test_cancel_stale_cancels_exactly_what_has_waited_too_long(world, fleet, swe
     assert again["due"] == 0
 
 
+def test_what_hangs_is_told_with_what_waits_behind_it(world, sweeps):
+    """A device that is stuck, with three jobs behind it; and a job that waits alone."""
+    world.end_sweeps()
+    world.wipe()
+    world.set_time_offset("-70d")
+    try:
+        stuck = world.execution("IN_PROGRESS")
+        behind = [world.execution(thing=stuck.thing) for _ in range(2)]
+        alone = world.execution()
+    finally:
+        world.set_time_offset("+0d")
+    behind.append(world.execution(thing=stuck.thing))
+    truth = world.describe(stuck)
+    for dry_run in (True, False):
+        report = sweeps.run("cancel-stale", dryRun=dry_run)
+        (blocker,) = report["blockers"]
+        for told, true in (("since", "startedAt"), ("lastUpdatedAt", "lastUpdatedAt")):
+            moment = datetime.datetime.fromisoformat(blocker.pop(told))
+            assert abs(moment - truth[true]) < datetime.timedelta(seconds=1), told
+        named = {"thingName": stuck.thing, "jobId": stuck.job, "executionNumber": 1, "status": "IN_PROGRESS"}
+        assert blocker == {**named, "behind": len(behind), "behindIsAtLeast": False}
+        assert report["calls"]["ListJobExecutionsForThing"] == 4
+        assert "thingsNotLookedAt" not in report
+    statuses = [world.status(m) for m in (stuck, *behind, alone)]
+    assert statuses == ["IN_PROGRESS", "CANCELED", "CANCELED", "QUEUED", "CANCELED"]
+
+
 # Reading sweeps
 
 

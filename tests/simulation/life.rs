@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use shared::operation::Operation;
 use shared::sweep::SweepStatus;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
@@ -95,9 +96,13 @@ async fn fresh(stage: &Stage<'_>) {
             // What is released goes by the time of its plan.
             stage.notes.lock().sweeps[nth].now = planned_at;
         }
+        let blocked = stage.truly_blocked(nth);
         stage.deliver(nth, &id, Conditions::FINE).await;
         let Some(sweep) = stage.judge(nth, &id).await else { return };
         stage.judge_fresh(nth, &sweep, (&before, &jobs));
+        if operation == Operation::CancelStale {
+            stage.judge_fresh_blockers(&blocked, &sweep);
+        }
         if sweep.release.is_some() {
             stage.notes.count("sweep: released");
         }

@@ -53,7 +53,7 @@ impl Oracle<'_> {
         if self.unreadable.contains(&(job_id.to_owned(), row.thing_name.to_string())) {
             return None;
         }
-        let rule = self.rules.rules.iter().find(|rule| is_for(rule, job)).unwrap_or(&self.rules.default);
+        let rule = self.rule(job);
         let (hours, from) = match operation {
             Operation::DeleteExpired => {
                 let nth = TERMINAL.iter().position(|status| *status == row.status)?;
@@ -70,13 +70,29 @@ impl Oracle<'_> {
             }
             Operation::CancelStale => return None,
         };
-        let nanoseconds = |time: Timestamp| time.as_nanosecond();
-        let late =
-            [row.queued_at, row.last_updated_at].iter().any(|time| nanoseconds(*time) > nanoseconds(now));
-        let age = nanoseconds(now) - nanoseconds(from);
-        let old = age >= i128::from(hours) * 3600 * 1_000_000_000;
         let retried = operation == Operation::DeleteExpired && may_be_retried(setup, row);
-        (old && !late && !retried).then_some(rule.name.as_str())
+        (is_old(now, row, hours, from) && !retried).then_some(rule.name.as_str())
+    }
+
+    fn rule(&self, job: (&str, &JobSetup)) -> &Rule {
+        self.rules.rules.iter().find(|rule| is_for(rule, job)).unwrap_or(&self.rules.default)
+    }
+
+    /// The things on which something waits or runs for longer than its rule has it, whoever holds it.
+    pub(crate) fn stale_things(&self, now: Timestamp, iot: &FakeIot) -> BTreeSet<String> {
+        let is_stale = |execution: &FakeExecution| {
+            let FakeExecution { job, row, .. } = execution;
+            let Some(setup) = iot.job_setup(job) else { return false };
+            let rule = self.rule((job.as_str(), &setup));
+            let old = |limit: Option<i64>, from| limit.is_some_and(|hours| is_old(now, row, hours, from));
+            let waits = row.status == Status::Queued && old(rule.cancel_after, row.queued_at);
+            let runs =
+                row.status == Status::InProgress && old(rule.cancel_running_after, row.last_updated_at);
+            let readable = !self.unreadable.contains(&(job.to_string(), row.thing_name.to_string()));
+            readable && (waits || runs)
+        };
+        let stale = iot.executions().into_iter().filter(is_stale);
+        stale.map(|execution| execution.row.thing_name.to_string()).collect()
     }
 
     /// Whether a job is deleted whole once everything of it is due.
@@ -101,6 +117,32 @@ impl Oracle<'_> {
             })
             .collect()
     }
+}
+
+/// What holds up others on a thing, since when and how many: the one that runs for longest, or else waits for longest.
+pub(crate) fn blocker(thing: &str, iot: &FakeIot) -> Option<(Status, Timestamp, u64)> {
+    let of = |status| {
+        let executions = iot.executions().into_iter();
+        let mine =
+            executions.filter(|found| found.row.thing_name.as_str() == thing && found.row.status == status);
+        let since = |found: FakeExecution| found.row.started_at.unwrap_or(found.row.queued_at);
+        mine.map(since).collect::<Vec<_>>()
+    };
+    let (running, waiting) = (of(Status::InProgress), of(Status::Queued));
+    let waits = waiting.len() as u64;
+    match running.into_iter().min() {
+        Some(since) => (waits > 0).then_some((Status::InProgress, since, waits)),
+        None => {
+            waiting.into_iter().min().filter(|_| waits > 1).map(|since| (Status::Queued, since, waits - 1))
+        }
+    }
+}
+
+fn is_old(now: Timestamp, row: &ExecutionRow, hours: i64, from: Timestamp) -> bool {
+    let nanoseconds = |time: Timestamp| time.as_nanosecond();
+    let late = [row.queued_at, row.last_updated_at].iter().any(|time| nanoseconds(*time) > nanoseconds(now));
+    let age = nanoseconds(now) - nanoseconds(from);
+    age >= i128::from(hours) * 3600 * 1_000_000_000 && !late
 }
 
 fn is_for(rule: &Rule, (job_id, setup): (&str, &JobSetup)) -> bool {

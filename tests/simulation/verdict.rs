@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use shared::execution::{JobStatus, Status};
 use shared::ids::JobId;
 use shared::operation::Operation;
@@ -14,6 +15,9 @@ use crate::stage::Stage;
 
 /// The jobs of a world.
 pub(crate) type Jobs = BTreeMap<JobId, JobSetup>;
+
+/// The things on which something is stale, each with what truly holds up how many there.
+pub(crate) type Blocked = Vec<(Option<(Status, Timestamp, u64)>, String)>;
 
 /// How many executions with such an outcome were, or may have been, hit by the sweep itself.
 fn has_hit(outcome: Outcome) -> bool {
@@ -149,6 +153,7 @@ impl Stage<'_> {
             }
         }
         self.judge_report(&sweep).await;
+        self.judge_blockers(&sweep);
         // A sweep that fails because its role is refused may leave untold what became of its last page.
         let failed = self.notes.lock().counts.contains_key(&format!("sweep: {:?}", SweepStatus::Failed));
         if self.is_alone() && sweep.status == SweepStatus::Succeeded && !others && !failed {
@@ -218,6 +223,69 @@ impl Stage<'_> {
         must(report.rows_seen == sweep.rows_seen(), "a report tells other rows");
         must(report.results == sweep.results, "a report tells other results");
         must(report.outcomes == sweep.outcomes(), "a report tells other outcomes");
+        let cancels = sweep.operation == Operation::CancelStale;
+        must(report.blockers == cancels.then(|| sweep.blockers.found()), "a report tells other blockers");
+    }
+
+    /// Each thing is told once, and what is told holds somebody up.
+    fn judge_blockers(&self, sweep: &Sweep) {
+        let must = |holds: bool, what: &str| self.notes.must(holds, || format!("{what}: {sweep:?}"));
+        let (found, not_looked_at) = (sweep.blockers.found(), sweep.blockers.not_looked_at());
+        let things = found.iter().map(|blocker| &blocker.thing_name);
+        let things: Vec<_> = things.chain(not_looked_at.iter().map(|not| &not.thing_name)).collect();
+        let each: BTreeSet<_> = things.iter().collect();
+        must(each.len() == things.len(), "a thing is told twice");
+        must(found.iter().all(|blocker| blocker.behind > 0), "what holds nobody up is told");
+        must(found.is_sorted_by(|a, b| a.behind >= b.behind), "what holds up most is not told first");
+        let cancels = sweep.sweep_id.operation() == Operation::CancelStale;
+        must(cancels || things.is_empty(), "a sweep that deletes has looked who is blocked");
+        for (what, times) in
+            [("blockers: told", found.len()), ("blockers: not looked at", not_looked_at.len())]
+        {
+            (0..times).for_each(|_| self.notes.count(what));
+        }
+    }
+
+    /// In a world at rest, what a sweep tells of blockers is what there is. It is asked before the sweep has acted.
+    pub(crate) fn truly_blocked(&self, nth: usize) -> Blocked {
+        let stale = self.case.oracle().stale_things(self.sweep_note(nth).now, &self.iot);
+        stale.into_iter().map(|thing| (oracle::blocker(&thing, &self.iot), thing)).collect()
+    }
+
+    pub(crate) fn judge_fresh_blockers(&self, blocked: &Blocked, sweep: &Sweep) {
+        let must = |holds: bool, what: &str| {
+            self.notes.must(holds, || format!("{what}: {blocked:?}, in {sweep:?}"));
+        };
+        let (found, not_looked_at) = (sweep.blockers.found(), sweep.blockers.not_looked_at());
+        let page = self.case.page as u64;
+        must(found.len() + not_looked_at.len() <= blocked.len(), "more things are told than are stale");
+        for (blocker, thing) in blocked {
+            // Who is behind whom is left open where one of them cannot be read.
+            if self.case.unreadable.iter().any(|(_, other)| other == thing) {
+                continue;
+            }
+            must(
+                !not_looked_at.iter().any(|not| not.thing_name.as_str() == thing),
+                "a thing was not looked at",
+            );
+            let told = found.iter().find(|told| told.thing_name.as_str() == thing);
+            let told = told.map(|told| (told.status, told.since, told.behind, told.behind_is_at_least));
+            match (*blocker, told) {
+                (Some((status, since, behind)), told) if behind < page => {
+                    // A page of four shows everything that can run on a thing.
+                    let told = told.map(|told| if page < 4 { (told.0, since, told.2, told.3) } else { told });
+                    must(told == Some((status, since, behind, false)), "a blocker is not told as it is");
+                }
+                // A page shows as many as it holds; who waits for longest may be on another.
+                (Some((status, _, behind)), Some((told_status, _, told_behind, at_least))) => {
+                    must(status == told_status && told_behind <= behind, "a blocker is told for more");
+                    must(at_least || told_behind == behind, "a blocker is told for less");
+                    self.notes.count("blockers: at least");
+                }
+                (Some(_), None) => must(page == 1, "a blocker is not told"),
+                (None, told) => must(told.is_none(), "what holds nobody up is told"),
+            }
+        }
     }
 
     /// A dry run writes nothing but what belongs to itself.

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use shared::archive::{Delete, DeleteJob};
 use shared::execution::{
-    Execution, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status, TargetSelection, ToldJob,
-    UnreadableRow,
+    Execution, ExecutionOnThing, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status,
+    TargetSelection, ToldJob, UnreadableRow,
 };
 use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
 use shared::ports::{
-    Cancel, CancelExecutions, DeleteExecutions, DeleteJobs, Force, ListedExecution, ListedJob, MutationError,
-    Page, ReadError, ReadJobs,
+    Cancel, CancelExecutions, DeleteExecutions, DeleteJobs, Force, ListedExecution, ListedJob, ListedOnThing,
+    MutationError, Page, ReadError, ReadJobs,
 };
 
 use serde_json::json;
@@ -621,6 +621,28 @@ impl ReadJobs for FakeIot {
         let listed =
             |row| if unknown { Err(UnreadableRow::UnknownStatus("PAUSED".to_owned())) } else { Ok(row) };
         Ok(world.page(rows.into_iter().map(listed).collect(), token))
+    }
+
+    async fn list_on_thing(
+        &self,
+        thing: &ThingName,
+        status: Status,
+    ) -> Result<Page<ListedOnThing>, ReadError> {
+        const OPERATION: &str = "ListJobExecutionsForThing";
+        let fault = self.script.begin(OPERATION, thing.as_str()).await;
+        Self::read_fault(OPERATION, fault)?;
+        let world = self.world();
+        let on_thing = |found: &&FakeExecution| found.row.thing_name == *thing && found.row.status == status;
+        let mut found: Vec<_> = world.executions.iter().filter(on_thing).cloned().collect();
+        found.sort_by_key(|execution| Reverse(execution.row.queued_at));
+        let rows = found.into_iter().map(|FakeExecution { job: job_id, row, .. }| {
+            if world.unknown_statuses.contains(&(job_id.clone(), thing.clone())) {
+                Err(UnreadableRow::UnknownStatus("PAUSED".to_owned()))
+            } else {
+                Ok(ExecutionOnThing { job_id, row })
+            }
+        });
+        Ok(world.page(rows.collect(), None))
     }
 
     async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {

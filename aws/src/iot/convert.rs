@@ -9,11 +9,11 @@ use aws_sdk_iot::types::{
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::execution::{
-    Execution, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status, TargetSelection, ToldJob,
-    UnreadableRow,
+    Execution, ExecutionOnThing, ExecutionRow, Job, JobStatus, JobSummary, RetryLimits, Status,
+    TargetSelection, ToldJob, UnreadableRow,
 };
 use shared::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
-use shared::ports::{ListedExecution, ListedJob};
+use shared::ports::{ListedExecution, ListedJob, ListedOnThing};
 
 use UnreadableRow::Malformed;
 
@@ -32,6 +32,12 @@ pub(super) fn row_of_thing(
         return Err(Malformed("jobId"));
     }
     summary(listed.job_execution_summary.ok_or(Malformed("jobExecutionSummary"))?, thing.clone())
+}
+
+pub(super) fn on_thing(listed: JobExecutionSummaryForThing, thing: &ThingName) -> ListedOnThing {
+    let job_id = job_id(listed.job_id.as_deref())?;
+    let listed_summary = listed.job_execution_summary.ok_or(Malformed("jobExecutionSummary"))?;
+    Ok(ExecutionOnThing { job_id, row: summary(listed_summary, thing.clone())? })
 }
 
 pub(super) fn summary(summary: JobExecutionSummary, thing_name: ThingName) -> ListedExecution {
@@ -187,6 +193,25 @@ mod tests {
     #[test]
     fn a_things_name_begins_at_the_first_thing_of_its_arn() {
         assert_eq!(listed(|_| {}).unwrap().thing_name.as_str(), "a:thing:b");
+    }
+
+    #[test]
+    fn a_row_of_a_things_listing_names_its_job_or_is_told() {
+        let thing = ThingName::parse("a:thing:b").unwrap();
+        let listed = |job: Option<&str>| {
+            let summary = JobExecutionSummary::builder()
+                .status(JobExecutionStatus::Queued)
+                .queued_at(DateTime::from_secs(1))
+                .last_updated_at(DateTime::from_secs(2))
+                .execution_number(3);
+            let listed = JobExecutionSummaryForThing::builder().job_execution_summary(summary.build());
+            on_thing(listed.set_job_id(job.map(str::to_owned)).build(), &thing)
+        };
+        let found = listed(Some("j")).unwrap();
+        assert_eq!((found.job_id.as_str(), found.row.thing_name.as_str()), ("j", "a:thing:b"));
+        assert_eq!(listed(None), Err(Malformed("jobId")));
+        let empty = JobExecutionSummaryForThing::builder().job_id("j").build();
+        assert_eq!(on_thing(empty, &thing), Err(Malformed("jobExecutionSummary")));
     }
 
     #[test]

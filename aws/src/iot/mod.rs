@@ -15,8 +15,8 @@ use shared::archive::{Delete, DeleteJob};
 use shared::execution::{Execution, ExecutionRow, Job, Status, ToldJob, UnreadableRow};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::ports::{
-    Cancel, CancelExecutions, DeleteExecutions, DeleteJobs, Force, ListedExecution, ListedJob, MutationError,
-    Page, ReadError, ReadJobs,
+    Cancel, CancelExecutions, DeleteExecutions, DeleteJobs, Force, ListedExecution, ListedJob, ListedOnThing,
+    MutationError, Page, ReadError, ReadJobs,
 };
 
 use answer::Answer;
@@ -239,6 +239,25 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
             .map_err(|error| Fault::of(error).listing("ListJobExecutionsForThing", token))?;
         let rows = page.execution_summaries.unwrap_or_default();
         let items = rows.into_iter().map(|row| convert::row_of_thing(row, job, thing)).collect();
+        Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })
+    }
+
+    async fn list_on_thing(
+        &self,
+        thing: &ThingName,
+        status: Status,
+    ) -> Result<Page<ListedOnThing>, ReadError> {
+        let page = self
+            .client
+            .list_job_executions_for_thing()
+            .thing_name(thing.as_str())
+            .status(JobExecutionStatus::from(status.as_str()))
+            .max_results(PAGE)
+            .send()
+            .await
+            .map_err(|error| Fault::of(error).read("ListJobExecutionsForThing"))?;
+        let rows = page.execution_summaries.unwrap_or_default();
+        let items = rows.into_iter().map(|row| convert::on_thing(row, thing)).collect();
         Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })
     }
 

@@ -23,6 +23,11 @@ pub(super) enum Phase {
     },
     /// Judges the executions of the jobs of the segments.
     Scanning(ScanCursor),
+    /// Looks who is blocked on the things on which something is stale.
+    LookingAtThings {
+        /// The next of them.
+        next: usize,
+    },
     /// Checks the plan against the breaker.
     Checking,
     /// Acts on what is due.

@@ -6,6 +6,7 @@
 mod act;
 mod ages;
 mod apply;
+mod blockers;
 mod counts;
 mod cursor;
 mod estimate;
@@ -30,6 +31,7 @@ mod under_way;
 
 pub use act::{Act, CancelStale, DeleteExpired, Outcome, OutcomeKind, Share};
 pub use ages::{Age, Ages, FORECAST_DAYS, Forecast, ForecastDay};
+pub use blockers::{Blocker, Blockers, NotLookedAt};
 pub use counts::Counts;
 pub use estimate::Estimate;
 pub use expiry::{CheckEnd, CheckError};

@@ -230,7 +230,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 
     /// Acts on the records of a page, several at once. When something stops it, nothing more is sent, and what is
     /// under way is waited for: the time for that is kept free before the deadline.
-    pub(super) async fn act_on_all<'r>(&self, session: &Session<'_>, receipt: &'r Receipt, since: Instant) -> Acted<'r> {
+    pub(super) async fn act_on_all<'r>(
+        &self,
+        session: &Session<'_>,
+        receipt: &'r Receipt,
+        since: Instant,
+    ) -> Acted<'r> {
         let leave = Leave { until: since + BELIEVED, withdrawn: AtomicBool::new(false) };
         let first = match A::OPERATION {
             Operation::DeleteExpired => A::CALL,
@@ -440,7 +445,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     }
 
     /// Whether a mutation that may have been sent has happened.
-    pub(super) async fn settle(&self, session: &Session<'_>, record: &Record) -> Result<Option<Outcome>, Stop> {
+    pub(super) async fn settle(
+        &self,
+        session: &Session<'_>,
+        record: &Record,
+    ) -> Result<Option<Outcome>, Stop> {
         let seen = self.describe(session, record).await?;
         Ok(match (A::OPERATION, seen) {
             (Operation::DeleteExpired, Ok(seen)) if seen.row.identity() == record.identity() => None,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Outcome, OutcomeKind};
 use super::ages::{Ages, ForecastDay};
+use super::blockers::{Blocker, NotLookedAt};
 use super::counts::Counts;
 use super::estimate::Estimate;
 use super::id::SweepId;
@@ -76,6 +77,13 @@ pub struct Report {
     /// looked at are not in it.
     #[serde(default)]
     pub forecast: Vec<ForecastDay>,
+    /// What holds others up on its thing, what holds up most first: of the 25 things on which something
+    /// has been stale for longest when the scan had ended. Only `cancel-stale` looks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub blockers: Option<Vec<Blocker>>,
+    /// Which of these things could not be looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub things_not_looked_at: Vec<NotLookedAt>,
     /// The finished jobs whose rule has them deleted whole.
     #[serde(skip_serializing_if = "WholeJobs::is_empty", default)]
     pub whole_jobs: WholeJobs,
@@ -148,6 +156,8 @@ impl Report {
             unreadable: sweep.tally.unreadable_rows().clone(),
             ages: sweep.tally.ages().clone(),
             forecast: sweep.tally.forecast().days(sweep.now),
+            blockers: (sweep.operation == Operation::CancelStale).then(|| sweep.blockers.found()),
+            things_not_looked_at: sweep.blockers.not_looked_at().to_vec(),
             whole_jobs: sweep.whole_jobs.clone(),
             attempts: sweep.attempts,
             outcomes: sweep.outcomes(),

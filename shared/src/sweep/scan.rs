@@ -91,7 +91,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         mut cursor: ScanCursor,
     ) -> Result<(), Stop> {
         if cursor.segment >= session.sweep.jobs.segments {
-            session.sweep.phase = Phase::Checking;
+            session.sweep.phase = session.sweep.blockers.next_phase();
             return Ok(session.save().await?);
         }
         let sweep_id = session.sweep.sweep_id.clone();
@@ -147,6 +147,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let mut rows = page.items.iter().flatten();
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
                 facts = Some(self.job_facts(session, &job.job_id).await?);
+            }
+            if A::OPERATION == Operation::CancelStale {
+                let known = known(facts.as_ref(), job);
+                for row in
+                    page.items.iter().flatten().filter(|row| self.is_due(session.sweep.now, &known, row))
+                {
+                    session.sweep.blockers.note_stale(row);
+                }
             }
             let token = page.next_token;
             let counted = self.count_page(session, cursor, facts.as_ref(), (job, page.items)).await;
@@ -226,6 +234,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         matches!(self.rules.judge(A::OPERATION, now, job, row), Ok(Verdict::Keep { .. }))
     }
 
+    /// Whether the retention rules have it due.
+    fn is_due(&self, now: Timestamp, job: &KnownJob<'_>, row: &ExecutionRow) -> bool {
+        matches!(self.rules.judge(A::OPERATION, now, job, row), Ok(Verdict::Due(_)))
+    }
+
     /// Judges the rows of a page that have not been judged before: retention proposes, the access policy
     /// disposes. What it asks for is read of several rows at once. Gives what is wrong with those that cannot
     /// be read.
@@ -296,11 +309,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         facts: Option<&'f Result<JobFacts, String>>,
         (job, row): (&JobSummary, &ExecutionRow),
     ) -> Option<(Due, &'f JobFacts)> {
-        let known = match facts {
-            Some(Ok(facts)) => KnownJob::read(facts),
-            Some(Err(_)) | None => KnownJob::listed(job),
-        };
-        match (self.rules.judge(A::OPERATION, now, &known, row), facts) {
+        match (self.rules.judge(A::OPERATION, now, &known(facts, job), row), facts) {
             (Ok(Verdict::Keep { reason, rule, until }), _) => {
                 tally.kept(Line::of(&rule, row, now), reason);
                 until.into_iter().for_each(|until| tally.comes_due(now, until));
@@ -391,6 +400,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let terms = explain::terms(A::OPERATION, force, sweep.dry_run, sweep.now);
         let facts = ExecutionFacts { job_id: &job.job.job_id, row, job, asked };
         self.access.decide(&principal, A::OPERATION.action(), &facts, &terms)
+    }
+}
+
+/// What is known of a job whose facts have been read where a row of it asks for them.
+fn known<'k>(facts: Option<&'k Result<JobFacts, String>>, job: &'k JobSummary) -> KnownJob<'k> {
+    match facts {
+        Some(Ok(facts)) => KnownJob::read(facts),
+        Some(Err(_)) | None => KnownJob::listed(job),
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Outcome, OutcomeKind, Share};
+use super::blockers::Blockers;
 use super::counts::Counts;
 use super::cursor::Phase;
 use super::estimate::Work;
@@ -168,6 +169,9 @@ pub struct Sweep {
     pub jobs: JobCounts,
     /// The verdicts on all executions.
     pub tally: Tally,
+    /// Who is blocked on the things on which something is stale.
+    #[serde(default)]
+    pub blockers: Blockers,
     /// A digest of the candidates so far.
     pub(super) candidates_digest: String,
     /// What the candidates cost to go through.
@@ -253,6 +257,7 @@ impl Sweep {
             policy_digest: None,
             jobs: JobCounts::default(),
             tally: Tally::default(),
+            blockers: Blockers::default(),
             candidates_digest: String::new(),
             work: Work::default(),
             whole_jobs: WholeJobs::default(),

@@ -12,8 +12,8 @@ use shared::guard::{Answer as Told, Caller};
 use shared::guard::{CancelRequest, DeleteRequest, Guard, GuardError, JobCache};
 use shared::ids::{ExecutionNumber, JobId, ThingName, Version};
 use shared::ports::{
-    Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, MutationError, Page,
-    ReadError, ReadJobs,
+    Cancel, CancelExecutions, DeleteExecutions, Force, ListedExecution, ListedJob, ListedOnThing,
+    MutationError, Page, ReadError, ReadJobs,
 };
 use stateright::Model;
 use tests::{FakeBucket, Fault, Script};
@@ -257,6 +257,10 @@ impl ReadJobs for Prompter {
         _: &ThingName,
         _: Option<&str>,
     ) -> Result<Page<ListedExecution>, ReadError> {
+        Err(unavailable("ListJobExecutionsForThing"))
+    }
+
+    async fn list_on_thing(&self, _: &ThingName, _: Status) -> Result<Page<ListedOnThing>, ReadError> {
         Err(unavailable("ListJobExecutionsForThing"))
     }
 
