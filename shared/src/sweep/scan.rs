@@ -148,6 +148,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
                 facts = Some(self.job_facts(session, &job.job_id).await?);
             }
+            self.note_stale(&mut session.sweep, facts.as_ref(), (job, &page.items));
             let mut unreadable = Vec::new();
             for row in page.items {
                 match row {
@@ -243,11 +244,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             Some(Err(_)) | None => KnownJob::listed(job),
         };
         let now = session.sweep.now;
-        let verdict = self.rules.judge(A::OPERATION, now, &known, row);
-        if A::OPERATION == Operation::CancelStale && matches!(verdict, Ok(Verdict::Due(_))) {
-            session.sweep.blockers.note_stale(row);
-        }
-        let (due, facts) = match (verdict, facts) {
+        let (due, facts) = match (self.rules.judge(A::OPERATION, now, &known, row), facts) {
             (Ok(Verdict::Keep { reason, rule, until }), _) => {
                 tally.kept(Line::of(&rule, row, now), reason);
                 until.into_iter().for_each(|until| tally.comes_due(now, until));
