@@ -11,11 +11,15 @@ use tracing::warn;
 use super::act::Act;
 use super::cursor::Phase;
 use super::pace::IotOperation;
+use super::scan::known;
 use super::session::{Session, Stop};
 use super::slice::Worker;
-use crate::execution::{ExecutionOnThing, ExecutionRow, Identity, Status};
+use super::state::Sweep;
+use crate::execution::{ExecutionOnThing, ExecutionRow, Identity, JobFacts, JobSummary, Status};
 use crate::ids::{ExecutionNumber, JobId, ThingName};
-use crate::ports::{Page, ReadJobs, SliceQueue};
+use crate::operation::Operation;
+use crate::ports::{ListedExecution, Page, ReadJobs, SliceQueue};
+use crate::retention::Verdict;
 
 /// How many things are looked at: one or two calls each.
 const MOST_THINGS: usize = 25;
@@ -108,6 +112,26 @@ impl Blockers {
 }
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
+    /// Remembers what of a page is past its rule's limit, whatever the access policy says of it.
+    pub(super) fn note_stale(
+        &self,
+        sweep: &mut Sweep,
+        facts: Option<&Result<JobFacts, String>>,
+        (job, rows): (&JobSummary, &[ListedExecution]),
+    ) {
+        let known = known(facts, job);
+        match A::OPERATION {
+            Operation::DeleteExpired => {}
+            Operation::CancelStale => {
+                let now = sweep.now;
+                let is_stale = |row: &&ExecutionRow| {
+                    matches!(self.rules.judge(A::OPERATION, now, &known, row), Ok(Verdict::Due(_)))
+                };
+                rows.iter().flatten().filter(is_stale).for_each(|row| sweep.blockers.note_stale(row));
+            }
+        }
+    }
+
     /// Looks at the things on which something is stale, from the `next` of them on.
     pub(super) async fn look_at_things(
         &self,

@@ -148,14 +148,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
                 facts = Some(self.job_facts(session, &job.job_id).await?);
             }
-            if A::OPERATION == Operation::CancelStale {
-                let known = known(facts.as_ref(), job);
-                for row in
-                    page.items.iter().flatten().filter(|row| self.is_due(session.sweep.now, &known, row))
-                {
-                    session.sweep.blockers.note_stale(row);
-                }
-            }
+            self.note_stale(&mut session.sweep, facts.as_ref(), (job, &page.items));
             let token = page.next_token;
             let counted = self.count_page(session, cursor, facts.as_ref(), (job, page.items)).await;
             let unreadable = match counted {
@@ -232,11 +225,6 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// Whether an execution stays by what is known of its job, and nothing more need be read for it.
     pub(super) fn keeps(&self, now: Timestamp, job: &KnownJob<'_>, row: &ExecutionRow) -> bool {
         matches!(self.rules.judge(A::OPERATION, now, job, row), Ok(Verdict::Keep { .. }))
-    }
-
-    /// Whether the retention rules have it due.
-    fn is_due(&self, now: Timestamp, job: &KnownJob<'_>, row: &ExecutionRow) -> bool {
-        matches!(self.rules.judge(A::OPERATION, now, job, row), Ok(Verdict::Due(_)))
     }
 
     /// Judges the rows of a page that have not been judged before: retention proposes, the access policy
@@ -404,7 +392,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 }
 
 /// What is known of a job whose facts have been read where a row of it asks for them.
-fn known<'k>(facts: Option<&'k Result<JobFacts, String>>, job: &'k JobSummary) -> KnownJob<'k> {
+pub(super) fn known<'k>(facts: Option<&'k Result<JobFacts, String>>, job: &'k JobSummary) -> KnownJob<'k> {
     match facts {
         Some(Ok(facts)) => KnownJob::read(facts),
         Some(Err(_)) | None => KnownJob::listed(job),
