@@ -181,7 +181,7 @@ async fn one<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
             if A::OPERATION == Operation::DeleteExpired
                 && let Ok(check) = serde_json::from_str(body)
             {
-                return expiry(worker, &check, received(record), time).await;
+                return expiry(worker, &check, time).await;
             }
             tracing::error!(event = "slice_unreadable", error = chain(&error), "the message is no slice");
             return Err(Failed::Unreadable);
@@ -211,10 +211,9 @@ async fn one<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
 async fn expiry<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
     worker: &Worker<'_, I, Q, A>,
     check: &ExpiryCheck,
-    received: u32,
     time: SliceTime,
 ) -> Result<(), Failed> {
-    let error = match Box::pin(worker.check_expiry(check, received, time)).await {
+    let error = match Box::pin(worker.check_expiry(check, time)).await {
         Ok(end) => {
             tracing::info!(event = "expiry_ended", name = check.name(), ?end);
             return Ok(());
@@ -224,7 +223,6 @@ async fn expiry<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
     tracing::warn!(
         event = "expiry_delayed",
         name = check.name(),
-        received,
         error = chain(&error),
         "the check has to be delivered again"
     );

@@ -315,6 +315,11 @@ impl Job {
         }
     }
 
+    /// Whether AWS is deleting it, with all its executions.
+    pub fn is_being_deleted(&self) -> bool {
+        self.status == Some(JobStatus::DeletionInProgress)
+    }
+
     /// In AWS's terms, whether it takes in new members of its target groups.
     pub const fn target_selection(&self) -> TargetSelection {
         if self.continuous { TargetSelection::Continuous } else { TargetSelection::Snapshot }

@@ -209,6 +209,17 @@ async fn a_look_that_ends_in_the_middle_goes_on_and_tells_nothing_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slices_that_are_too_short_for_a_thing_come_to_an_end() {
+    let stage = stage();
+    let report = swept(&Sweeps { rate: "0.1", seconds: 15, ..Sweeps::of_everything(&stage) }, true).await;
+    assert_eq!((&report["status"], &report["blockers"]), (&json!("SUCCEEDED"), &json!([])), "{report}");
+    let told = report["thingsNotLookedAt"].as_array().unwrap();
+    assert!(told.iter().all(|thing| thing["problem"] == "a whole slice was too short for it"), "{report}");
+    // Those with a blocker, and one on which nothing waits behind what is stale.
+    assert_eq!(told.len(), all().as_array().unwrap().len() + 1, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_released_plan_tells_who_was_blocked_when_it_was_made() {
     let stage = stage();
     let sweeps = Sweeps::with_breaker(&stage, 1);

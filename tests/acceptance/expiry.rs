@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use schedule_expiry::ScheduleExpiry;
 use serde_json::{Value, json};
 use shared::document::Current;
-use shared::execution::{RetryLimits, Status};
+use shared::execution::{JobStatus, RetryLimits, Status};
 use shared::expiry::ExpiryCheck;
 use shared::retention::Retention;
 use shared::sweep::{self, CallRate, CheckEnd, CheckError, Outcome, OutcomeRow, SliceTime};
@@ -74,9 +74,11 @@ fn due_of(setup: JobSetup) -> Stage {
 }
 
 async fn check_at(sweeps: &Sweeps<'_>, received: u32, at: Timestamp) -> Result<CheckEnd, CheckError> {
+    // A message comes again later, not at once.
+    let at = at + SignedDuration::from_secs(i64::from(received) - 1);
     let time = SliceTime { now: at, deadline: at + SignedDuration::from_secs(sweeps.seconds) };
     let worker = sweeps.worker::<sweep::DeleteExpired>();
-    worker.check_expiry(&message(days_ago(30)), received, time).await
+    worker.check_expiry(&message(days_ago(30)), time).await
 }
 
 async fn check(sweeps: &Sweeps<'_>) -> CheckEnd {
@@ -130,7 +132,7 @@ async fn what_ends_is_looked_at_the_moment_it_is_due_and_deleted() {
     sweeps.assert_archived_first("").await;
     let objects = stage.bucket.archive_objects().await;
     let name = check.name();
-    let key = format!("date=2026-11-21/sweep=expiry/{name}-1-0.jsonl.gz");
+    let key = format!("date=2026-11-21/sweep=expiry/{name}/{}-0.jsonl.gz", at.as_millisecond());
     assert_eq!(objects.keys().collect::<Vec<_>>(), [&format!("archive/{key}")]);
     let record = &stage.bucket.archive().await[0];
     assert_eq!((record.origin.clone(), record.decided_at), (format!("expiry {name}"), *at));
@@ -195,7 +197,7 @@ async fn where_tags_decide_the_job_is_looked_at_when_each_rule_would_have_it_due
         let mut left = Vec::new();
         for (at, check) in scheduling.made() {
             let time = SliceTime { now: at, deadline: at + SignedDuration::from_secs(900) };
-            sweeps.worker::<sweep::DeleteExpired>().check_expiry(&check, 1, time).await.unwrap();
+            sweeps.worker::<sweep::DeleteExpired>().check_expiry(&check, time).await.unwrap();
             left.push(stage.iot.executions().len());
         }
         assert_eq!(left, [left_by_first, 0], "{ring}");
@@ -460,6 +462,58 @@ async fn a_day_has_a_budget_that_counts_attempts_and_says_when_it_is_used_up() {
     assert_eq!(check_at(&sweeps, 2, tomorrow).await.unwrap(), CheckEnd::Checked);
     assert_eq!(stage.iot.executions(), []);
     sweeps.assert_archived_first("").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_deliveries_that_die_one_after_the_other_have_deleted_is_told_once() {
+    for first in 5..=14 {
+        for second in 2..=14 {
+            let stage = due();
+            stage.iot.execution("fw", "pump", Status::Canceled, days_ago(50), days_ago(31));
+            let sweeps = Sweeps::new(&stage);
+            let context = format!("{first} {second}");
+            for (received, dies) in [(1, Some(first)), (2, Some(second)), (3, None)] {
+                stage.script.revive();
+                if let Some(nth) = dies {
+                    stage.script.die_after(nth);
+                }
+                let ended = timeout(Duration::from_secs(2000), check_at(&sweeps, received, now())).await;
+                assert!(dies.is_some() || ended.unwrap().unwrap() == CheckEnd::Checked, "{context}");
+            }
+            assert_eq!(stage.iot.executions(), [], "{context}");
+            let mut told: Vec<_> = outcomes(&stage).await.iter().map(|row| row.identity.queued_at).collect();
+            told.sort();
+            assert_eq!(told, [days_ago(50), days_ago(40)], "{context}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_that_is_used_up_ends_a_check_whose_facts_take_their_time() {
+    let stage = due();
+    for days in 31..35 {
+        stage.iot.execution("fw", "pump", Status::Canceled, days_ago(50), days_ago(days));
+    }
+    let sweeps = Sweeps::with_rules(&stage, |shipped| {
+        shipped.replace("max_actions = 10000", "max_actions = 1").replace("\"summary\"", "\"full\"")
+    });
+    let sweeps = Sweeps { rate: "0.1", ..sweeps };
+    assert_eq!(check(&sweeps).await, CheckEnd::OverBudget);
+    assert_eq!((stage.mutations(), stage.iot.executions().len()), (1, 4));
+    assert!(calls(&stage)[0] <= 2, "{:?}", calls(&stage));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_goes_whole_is_left_to_the_sweep() {
+    let setup = JobSetup { status: Some(JobStatus::Completed), ..JobSetup::default() };
+    let stage = due_of(setup);
+    let rules = rule("firmware", "job_ids = [\"fw*\"]", "30d") + "retire_jobs = true\n";
+    assert_eq!(check(&Sweeps::with_rule(&stage, &rules)).await, CheckEnd::Checked);
+    assert_untouched(&stage, "").await;
+    // Where the deployment does not allow that, it goes at its moment.
+    let sweeps = Sweeps { retire_jobs: false, ..Sweeps::with_rule(&stage, &rules) };
+    assert_eq!(check(&sweeps).await, CheckEnd::Checked);
+    assert_eq!(stage.iot.executions(), []);
 }
 
 /// The bucket's client sends a write again when its answer is lost, and conflicts with itself.

@@ -250,7 +250,7 @@ async fn a_lost_answer_is_looked_into_and_told_as_what_it_was() {
     for (fault, times, sent, outcome, hindrance) in [
         (Fault::LostAfter, 1, 1, "deletedWithJob", Value::Null),
         (Fault::LostBefore, 1, 2, "deletedWithJob", Value::Null),
-        (Fault::LostBefore, 2, 2, "deleted", json!({"notConfirmed": 1})),
+        (Fault::LostBefore, 5, 5, "deleted", json!({"notConfirmed": 1})),
     ] {
         for takes in [0, 300] {
             let stage = staged();
@@ -335,4 +335,37 @@ async fn a_dry_run_and_a_stopped_plan_tell_what_would_go_whole() {
     let report = sweeps.report(&id).await;
     assert_all_gone(&stage, &report, "released").await;
     assert_eq!(report["wholeJobs"]["deleted"], 1, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_aws_never_has_room_the_executions_go_one_by_one_in_short_slices_too() {
+    for seconds in [15, 60, 900] {
+        let stage = staged();
+        stage.script.always("DeleteJob", "", Fault::Throttled);
+        let sweeps = Sweeps { seconds, ..retiring(&stage) };
+        let (_, report) = swept(&sweeps).await;
+        assert_all_gone(&stage, &report, "").await;
+        assert_eq!(report["wholeJobs"]["singly"], json!({"noRoom": 1}), "{seconds} {report}");
+        assert_eq!(count(&report, "deleted"), 12, "{seconds} {report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_aws_is_deleting_already_is_left_to_it() {
+    // A description that lags: the call whose answer was lost has had its effect, and AWS says so the next time only.
+    let stage = staged();
+    stage.iot.run_clock();
+    stage.iot.delete_jobs_in(SignedDuration::from_hours(1));
+    stage.iot.describe_late(1);
+    stage.script.fault("DeleteJob", 1, Fault::LostAfter);
+    let (_, report) = swept(&retiring(&stage)).await;
+    assert_all_gone(&stage, &report, "").await;
+    assert_eq!((stage.script.count("DeleteJob"), count(&report, "deletedWithJob")), (2, 9), "{report}");
+    // One that somebody else deletes: nothing is sent for what it still lists.
+    let stage = staged();
+    let deleting = JobSetup { status: Some(JobStatus::DeletionInProgress), ..JobSetup::default() };
+    stage.iot.job("fw-1", days_ago(200), deleting);
+    let (_, report) = swept(&retiring(&stage)).await;
+    assert_eq!((outcomes(&report), &report["jobs"]["gone"]), (3, &json!(1)), "{report}");
+    assert_eq!(left(&stage).len(), 9, "{report}");
 }

@@ -65,7 +65,7 @@ const OFTEN: [&str; 54] = [
 
 /// What has to happen at all. Two outcomes cannot come of this, because this AWS finds nothing malformed
 /// and answers nothing that cannot be read: `RefusedByAws` and `Unreadable`.
-const EVER: [&str; 19] = [
+const EVER: [&str; 18] = [
     "blockers: not looked at",
     "fault: a call of a dead process arrives",
     "fault: retry queued",
@@ -84,7 +84,6 @@ const EVER: [&str; 19] = [
     "whole job: ExecutionsChanged",
     "whole job: NotAllDue",
     "whole job: Unreadable",
-    "whole job: NotConfirmed",
 ];
 
 pub(crate) fn enough_happened(counts: &BTreeMap<String, u64>, cases: u64) {

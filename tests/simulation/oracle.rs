@@ -50,6 +50,10 @@ impl Oracle<'_> {
         if setup.tags.contains_key(HOLD) || setup.namespace.is_some() {
             return None;
         }
+        // AWS takes its executions away by itself.
+        if setup.status == Some(JobStatus::DeletionInProgress) {
+            return None;
+        }
         if self.unreadable.contains(&(job_id.to_owned(), row.thing_name.to_string())) {
             return None;
         }
@@ -83,6 +87,9 @@ impl Oracle<'_> {
         let is_stale = |execution: &FakeExecution| {
             let FakeExecution { job, row, .. } = execution;
             let Some(setup) = iot.job_setup(job) else { return false };
+            if setup.status == Some(JobStatus::DeletionInProgress) {
+                return false;
+            }
             let rule = self.rule((job.as_str(), &setup));
             let old = |limit: Option<i64>, from| limit.is_some_and(|hours| is_old(now, row, hours, from));
             let waits = row.status == Status::Queued && old(rule.cancel_after, row.queued_at);

@@ -121,6 +121,11 @@ impl Stage<'_> {
             must(note.sent == 0 && note.done == 0 && sweep.attempts == 0, "a dry run has acted");
             must(outcomes.is_empty() && sweep.archive.records == 0, "a dry run has done something");
         }
+        let jobs = &sweep.whole_jobs;
+        if sweep.status == SweepStatus::Succeeded && !sweep.dry_run {
+            let told = jobs.deleted + jobs.gone + jobs.singly.values().sum::<u64>();
+            must(jobs.planned == told, "whole jobs do not add up");
+        }
         let planned = sweep.plan.as_ref().map_or(0, |plan| plan.due);
         must(sweep.attempts <= planned, "more attempts than the plan holds");
         let stopped = sweep.status == SweepStatus::StoppedByBreaker;

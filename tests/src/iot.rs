@@ -132,6 +132,8 @@ struct World {
     deletion_takes: SignedDuration,
     /// Which are being deleted, and until when.
     deletions: BTreeMap<JobId, Timestamp>,
+    /// How many descriptions of a job do not tell yet that it is being deleted.
+    late: usize,
 }
 
 /// AWS IoT Jobs in memory.
@@ -166,6 +168,7 @@ impl FakeIot {
             page: 250,
             deletion_takes: SignedDuration::ZERO,
             deletions: BTreeMap::new(),
+            late: 0,
         };
         Self { world: Arc::new(Mutex::new(world)), script, witness: Witness::default() }
     }
@@ -221,6 +224,11 @@ impl FakeIot {
     /// Sets how long AWS takes to delete a job.
     pub fn delete_jobs_in(&self, takes: SignedDuration) {
         self.world().deletion_takes = takes;
+    }
+
+    /// Lets so many descriptions of a job that is being deleted not tell it yet.
+    pub fn describe_late(&self, descriptions: usize) {
+        self.world().late = descriptions;
     }
 
     /// Sets the size of pages.
@@ -663,7 +671,9 @@ impl ReadJobs for FakeIot {
         const OPERATION: &str = "DescribeJob";
         let fault = self.script.begin(OPERATION, job.as_str()).await;
         Self::read_fault(OPERATION, fault)?;
-        let world = self.present();
+        let mut world = self.present();
+        let late = world.late > 0 && world.deletions.contains_key(job);
+        world.late -= usize::from(late);
         let (_, setup) = world.jobs.get(job).ok_or_else(|| ReadError::NotFound("no such job".to_owned()))?;
         Ok(Job {
             job_id: job.clone(),
@@ -671,7 +681,11 @@ impl ReadJobs for FakeIot {
             namespace_id: setup.namespace.and_then(|namespace| NamespaceId::parse(namespace).ok()),
             retries: setup.retries || setup.retry_limits != RetryLimits::default(),
             retry_limits: setup.retry_limits,
-            status: Some(setup.status.unwrap_or(JobStatus::InProgress)),
+            status: Some(if late {
+                JobStatus::Completed
+            } else {
+                setup.status.unwrap_or(JobStatus::InProgress)
+            }),
             continuous: setup.continuous,
         })
     }

@@ -108,6 +108,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                         }
                     },
                 };
+                if known.job.is_being_deleted() {
+                    return Ok(Outcome::NotSeenAgain);
+                }
                 // By fresh tags: those of the scan may be hours old.
                 let rows = unmet.into_iter();
                 let due = rows.filter_map(|row| self.due(now, &KnownJob::read(&known), row)).collect();

@@ -138,9 +138,16 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         session: &mut Session<'_>,
         mut next: usize,
     ) -> Result<(), Stop> {
+        let first = next;
         while let Some(thing) = session.sweep.blockers.thing(next) {
+            let mut out_of_time = false;
             let looked = match self.head_of(session, &thing).await {
                 Ok(looked) => looked,
+                // A slice that is too short for one thing would begin it for ever.
+                Err(Stop::OutOfTime) if next == first => {
+                    out_of_time = true;
+                    Err("a whole slice was too short for it".to_owned())
+                }
                 Err(Stop::OutOfTime) => return Err(Stop::OutOfTime),
                 // Who is blocked is worth telling, and not worth failing for.
                 Err(Stop::Failed(problem)) => Err(problem),
@@ -156,6 +163,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             next += 1;
             session.sweep.phase = Phase::LookingAtThings { next };
+            if out_of_time {
+                return Err(Stop::OutOfTime);
+            }
             session.save_now_and_then().await?;
         }
         session.sweep.phase = Phase::Checking;

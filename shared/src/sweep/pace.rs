@@ -213,15 +213,16 @@ impl Pacer {
         }
     }
 
-    /// When the operation's next slot is.
+    /// When the operation's next slot is that nobody waits for.
     pub(super) fn next_slot(&self, operation: IotOperation) -> Instant {
         let now = Instant::now();
-        self.lanes().get(&operation).map_or(now, |lane| lane.next.max(now))
+        let behind = |lane: &Lane| lane.rate.interval() * u32::try_from(lane.waiting).unwrap_or(u32::MAX);
+        self.lanes().get(&operation).map_or(now, |lane| lane.next.max(now) + behind(lane))
     }
 
-    /// Whether a call of the operation waits for its turn.
-    pub(super) fn is_waited_for(&self, operation: IotOperation) -> bool {
-        self.lanes().get(&operation).is_some_and(|lane| lane.waiting > 0)
+    /// How many calls of the operation wait for their turn.
+    pub(super) fn waiting(&self, operation: IotOperation) -> usize {
+        self.lanes().get(&operation).map_or(0, |lane| lane.waiting)
     }
 
     /// How much time is left for calls.
@@ -360,11 +361,11 @@ mod tests {
         let waits = (0..3).map(|_| pacer.slot(OPERATION)).collect::<FuturesUnordered<_>>();
         let throttled = async {
             sleep(Duration::from_millis(50)).await;
-            assert!(pacer.is_waited_for(OPERATION));
+            assert!(pacer.waiting(OPERATION) > 0);
             pacer.throttled(sent);
         };
         let (slots, ()) = join(waits.collect::<Vec<_>>(), throttled).await;
-        assert!(slots.into_iter().all(|slot| slot.is_ok()) && !pacer.is_waited_for(OPERATION));
+        assert!(slots.into_iter().all(|slot| slot.is_ok()) && pacer.waiting(OPERATION) == 0);
         // After 50 ms, three times a seventh of a second.
         let taken = start.elapsed().as_millis();
         assert!((477..=482).contains(&taken), "{taken}");

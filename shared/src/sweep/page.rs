@@ -10,7 +10,7 @@ use super::apply::BELIEVED;
 use super::cursor::{ApplyCursor, Phase};
 use super::pace::IotOperation;
 use super::results;
-use super::scan::first_read;
+use super::scan::reads;
 use super::session::{Lack, Sent, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::{Pending, Sweep};
@@ -67,12 +67,6 @@ enum Unsettled {
     InDoubt(Stop),
 }
 
-impl From<Stop> for Unsettled {
-    fn from(stop: Stop) -> Self {
-        Self::Unchanged(stop)
-    }
-}
-
 /// What came of a page: of each record that has an outcome, in the page's order.
 pub(super) struct Acted<'r> {
     pub(super) results: Vec<(&'r Record, Outcome)>,
@@ -122,8 +116,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let calls = 1 + calls_of_a_row(A::OPERATION);
         let enough = (since + BELIEVED / calls).min(Instant::now() + session.left() / calls);
         // A page has one job, and its rule one kind of archive.
-        let first = due.first().and_then(|candidate| first_read(needs_of(&candidate.due)));
-        let mut under_way = UnderWay::new(session, first);
+        let reads = due.first().map(|candidate| reads(needs_of(&candidate.due))).unwrap_or_default();
+        let mut under_way = UnderWay::new(session, reads.clone());
         let mut due = due.into_iter().enumerate();
         let (mut allowed, mut met) = (Vec::new(), Vec::new());
         let mut ended = Ok(PageEnd::Done);
@@ -137,7 +131,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     let Some((place, candidate)) = due.next() else { continue };
                     let needs = needs_of(&candidate.due);
                     // Reading facts takes its time, and acting on what they allow needs some too.
-                    let next = first.map(|first| session.next_slot(first));
+                    let next = reads.iter().map(|read| session.next_slot(*read)).max();
                     if place > 0 && next.is_some_and(|next| next >= enough) {
                         ended = Ok(PageEnd::TooOld);
                         continue;
@@ -237,18 +231,19 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         since: Instant,
     ) -> Acted<'r> {
         let leave = Leave { until: since + BELIEVED, withdrawn: AtomicBool::new(false) };
-        let first = match A::OPERATION {
-            Operation::DeleteExpired => A::CALL,
+        let calls = match A::OPERATION {
+            Operation::DeleteExpired => vec![A::CALL],
             // For the version.
-            Operation::CancelStale => IotOperation::DescribeJobExecution,
+            Operation::CancelStale => vec![IotOperation::DescribeJobExecution, A::CALL],
         };
-        let mut under_way = UnderWay::new(session, Some(first));
+        let mut under_way = UnderWay::new(session, calls);
         let mut deletions = receipt.deletions().enumerate().peekable();
         let (mut results, mut in_doubt) = (Vec::new(), Vec::new());
         let mut ended = Ok(PageEnd::Done);
-        // What stops a page first is what has stopped it.
-        let mut stop = |with| {
-            if !leave.withdrawn.swap(true, Ordering::Relaxed) {
+        // What stops a page first is what has stopped it; but that it has grown old is no reason to go on where
+        // something else is.
+        let mut stop = |with: Result<PageEnd, Stop>| {
+            if !leave.withdrawn.swap(true, Ordering::Relaxed) || ended.is_ok() && with.is_err() {
                 ended = with;
             }
         };
@@ -291,18 +286,20 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         leave: &Leave,
     ) -> Result<Option<Outcome>, Unsettled> {
         for sent in 0..SENDINGS {
+            // What was sent before may have its effect yet.
+            let unsettled = if sent == 0 { Unsettled::Unchanged } else { Unsettled::InDoubt };
             let version = match A::OPERATION {
                 Operation::DeleteExpired => None,
-                Operation::CancelStale => match self.pin(session, record).await? {
+                Operation::CancelStale => match self.pin(session, record).await.map_err(unsettled)? {
                     Ok(version) => Some(version),
                     Err(outcome) => return Ok(Some(outcome)),
                 },
             };
             let send = || A::send(self.iot, record, delete, version);
-            let answer = match session.mutate(A::CALL, || !leave.is_over(), send).await? {
+            let sending = session.mutate(A::CALL, || !leave.is_over(), send).await;
+            let answer = match sending.map_err(unsettled)? {
                 Sent::Answered(answer) => answer,
                 Sent::Withheld if sent == 0 => return Ok(None),
-                // It was sent before, and may have its effect yet.
                 Sent::Withheld => break,
             };
             let outcome = match answer {
@@ -420,7 +417,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         pending: &Pending,
         records: &'r [Record],
     ) -> (Vec<(usize, &'r Record, Option<Outcome>)>, Result<(), Stop>) {
-        let mut under_way = UnderWay::new(session, Some(IotOperation::DescribeJobExecution));
+        let mut under_way = UnderWay::new(session, vec![IotOperation::DescribeJobExecution]);
         let in_doubt = pending.places().filter_map(|place| Some((place, records.get(place)?)));
         let mut in_doubt = in_doubt.peekable();
         let mut settled = Vec::new();

@@ -7,10 +7,11 @@
 //! pages: what the second listing shows has to be what the archive has.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::act::{Act, Outcome, Share};
@@ -36,10 +37,13 @@ use crate::retention::{ArchiveKind, KnownJob};
 const ACTION: &str = "DeleteJob";
 
 /// How often DeleteJob is sent whose answer is lost while the job stays as it is.
-const SENDINGS: u8 = 2;
+const SENDINGS: u8 = 5;
 
-/// For how many minutes AWS may have no room for another job that is being deleted: it takes ten at a time.
-const MOST_WAITS: u8 = 10;
+/// How long AWS may have no room for another job that is being deleted: it takes ten at a time.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
+
+/// The same, once a job has waited so long in vain.
+const NEXT_WAIT: SignedDuration = SignedDuration::from_mins(1);
 
 /// The finished jobs whose rule has them deleted whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,9 @@ pub struct WholeJobs {
     pub executions: u64,
     /// How many have been deleted.
     pub deleted: u64,
+    /// How many somebody else had deleted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gone: u64,
     /// How many could not be, and why: what is due of them is deleted one by one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub singly: BTreeMap<Hindrance, u64>,
@@ -80,6 +87,11 @@ pub enum Hindrance {
     NotConfirmed,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl WholeJobs {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
@@ -106,7 +118,8 @@ pub(super) struct Retirement {
     /// How many pages have been listed for them.
     listings: u64,
     sendings: u8,
-    waits: u8,
+    /// Since when DeleteJob has waited for its turn.
+    waits_since: Option<Timestamp>,
 }
 
 /// Which job, and what was known of it when its first execution was archived.
@@ -161,8 +174,9 @@ impl Fingerprint {
             row.thing_name.as_str(),
             &row.execution_number.to_string(),
             row.status.as_str(),
-            &row.queued_at.to_string(),
-            &row.last_updated_at.to_string(),
+            // To the second: the precision that every report of AWS has.
+            &row.queued_at.as_second().to_string(),
+            &row.last_updated_at.as_second().to_string(),
         ];
         self.count += 1;
         let [high, low] = digest::numbers_of(parts);
@@ -251,10 +265,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// Whether a job of which everything is due is to be deleted whole. Counts it if it is, and why not if
     /// only its rule has it so.
     pub(super) fn plans_to_retire(&self, jobs: &mut WholeJobs, facts: &JobFacts, executions: u64) -> bool {
-        let wanted = A::OPERATION == Operation::DeleteExpired
-            && facts.job.is_finished()
-            && self.rules.retires(&KnownJob::read(facts));
-        if !wanted {
+        if !self.is_to_go_whole(facts) {
             return false;
         }
         if let Err(hindrance) = self.may_retire() {
@@ -264,6 +275,17 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         jobs.planned += 1;
         jobs.executions += executions;
         true
+    }
+
+    fn is_to_go_whole(&self, facts: &JobFacts) -> bool {
+        A::OPERATION == Operation::DeleteExpired
+            && facts.job.is_finished()
+            && self.rules.retires(&KnownJob::read(facts))
+    }
+
+    /// Whether a sweep would delete the job whole, once everything of it is due.
+    pub(super) fn goes_whole(&self, facts: &JobFacts) -> bool {
+        self.is_to_go_whole(facts) && self.may_retire().is_ok()
     }
 
     fn may_retire(&self) -> Result<(), Hindrance> {
@@ -336,10 +358,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         job: &JobId,
     ) -> Result<Fresh, End> {
         let told = session.read(IotOperation::DescribeJob, || self.iot.told_job(job)).await?;
-        let told = told.map_err(unreadable(job))?;
+        let told = match told {
+            Err(Lack::NotFound) => return Err(Hindrance::JobChanged.into()),
+            told => told.map_err(unreadable(job))?,
+        };
+        let read = Instant::now();
         let tags = session.read(IotOperation::ListTagsForResource, || self.iot.job_tags(&told.job)).await?;
         let facts = JobFacts { job: told.job.clone(), tags: tags.map_err(unreadable(job))? };
-        let fresh = Fresh { facts, told, read: Instant::now() };
+        let fresh = Fresh { facts, told, read };
         let finished = fresh.facts.job.is_finished() && fresh.told.active == 0;
         let retires = self.rules.retires(&KnownJob::read(&fresh.facts));
         if finished && retires && cursor.retirement.is_of(&fresh) {
@@ -522,28 +548,40 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if fresh.read.elapsed() >= BELIEVED / 2 {
                 fresh = self.fresh(session, cursor, job).await?;
             }
+            // What is gone although nothing was sent before, somebody else has deleted.
+            let sent_before = cursor.retirement.sendings > 0;
+            let gone = if sent_before { Outcome::DeletedWithJob } else { Outcome::AlreadyGone };
+            let waits_since = *cursor.retirement.waits_since.get_or_insert(session.now());
             session.sweep.attempts += cursor.retirement.archived.count;
             cursor.retirement.stage = Stage::Sent;
             session.sweep.phase = Phase::applying(cursor);
             session.save().await?;
             let send = || A::retire(self.iot, &delete);
-            let answer =
-                match session.mutate(IotOperation::DeleteJob, || fresh.read.elapsed() < BELIEVED, send).await
-                {
-                    Ok(answer) => answer,
-                    Err(stop) => {
-                        session.not_sent(cursor);
-                        return Err(stop.into());
+            let believed = || fresh.read.elapsed() < BELIEVED;
+            let answer = match session.mutate(IotOperation::DeleteJob, believed, send).await {
+                Ok(answer) => answer,
+                Err(stop) => {
+                    session.not_sent(cursor);
+                    if matches!(stop, Stop::OutOfTime) {
+                        session.has_room(waits_since)?;
                     }
-                };
+                    return Err(stop.into());
+                }
+            };
             match answer {
                 Sent::Answered(Ok(())) => return Ok(Outcome::DeletedWithJob),
-                Sent::Answered(Err(MutationError::NotFound(_))) => return Ok(Outcome::AlreadyGone),
+                Sent::Answered(Err(MutationError::NotFound(_))) => return Ok(gone),
                 Sent::Answered(Err(
                     MutationError::InvalidState(problem)
                     | MutationError::VersionConflict(problem)
                     | MutationError::Invalid(problem),
                 )) => {
+                    // So does AWS where it is at it already: a call before this one may have arrived late.
+                    match self.look(session, cursor).await? {
+                        Some(Outcome::DeletedByInterruptedSlice) => return Ok(gone),
+                        Some(outcome) => return Ok(outcome),
+                        None => {}
+                    }
                     warn!(event = "refused_by_aws", %job, problem);
                     session.not_sent(cursor);
                     return Err(Hindrance::RefusedByAws.into());
@@ -558,14 +596,13 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                         if cursor.retirement.sendings >= SENDINGS {
                             return Err(Hindrance::NotConfirmed.into());
                         }
+                        sleep(Duration::from_millis(200) * 2_u32.pow(cursor.retirement.sendings.into()))
+                            .await;
                     }
                 },
                 Sent::Withheld => {
                     session.not_sent(cursor);
-                    cursor.retirement.waits += 1;
-                    if cursor.retirement.waits >= MOST_WAITS {
-                        return Err(Hindrance::NoRoom.into());
-                    }
+                    session.has_room(waits_since)?;
                 }
             }
         }
@@ -573,12 +610,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 
     async fn archive_job(
         &self,
-        session: &mut Session<'_>,
+        session: &Session<'_>,
         cursor: &ApplyCursor,
         fresh: &Fresh,
         document: String,
     ) -> Result<JobReceipt, Stop> {
-        let sweep = &mut session.sweep;
+        let sweep = &session.sweep;
         let record = JobRecord {
             format: JobRecord::FORMAT,
             action: ACTION.to_owned(),
@@ -593,10 +630,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             description: fresh.told.told.clone(),
             document,
         };
-        let receipt = archive::write_job(self.bucket, &page_name(sweep), &record).await?;
-        // The next object has a name of its own.
-        sweep.archive.objects += 1;
-        Ok(receipt)
+        // A job has been archived page by page before, so no other has this name.
+        let name = format!("{}-{}", fresh.facts.job.job_id, page_name(sweep));
+        Ok(archive::write_job(self.bucket, &name, &record).await?)
     }
 
     /// Looks what became of a DeleteJob that may have been sent. `None`: nothing.
@@ -660,7 +696,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let origin = session.sweep.sweep_id.clone();
         while let Stage::Telling { outcome, objects } = cursor.retirement.stage {
             let Some(name) = cursor.retirement.object(objects) else {
-                session.sweep.whole_jobs.deleted += u64::from(outcome.with_job());
+                let jobs = &mut session.sweep.whole_jobs;
+                match outcome {
+                    Outcome::AlreadyGone => jobs.gone += 1,
+                    outcome if outcome.with_job() => jobs.deleted += 1,
+                    _ => jobs.hindered(Hindrance::Unreadable),
+                }
                 cursor.retirement.stage = Stage::Told;
                 break;
             };
@@ -692,6 +733,13 @@ impl Session<'_> {
     fn not_sent(&mut self, cursor: &mut ApplyCursor) {
         self.sweep.attempts -= cursor.retirement.archived.count.min(self.sweep.attempts);
         cursor.retirement.stage = Stage::Deleting;
+    }
+
+    /// Whether DeleteJob may wait on for its turn.
+    fn has_room(&self, waits_since: Timestamp) -> Result<(), Hindrance> {
+        let in_vain = self.sweep.whole_jobs.singly.contains_key(&Hindrance::NoRoom);
+        let most = if in_vain { NEXT_WAIT } else { LONGEST_WAIT };
+        if self.now().duration_since(waits_since) < most { Ok(()) } else { Err(Hindrance::NoRoom) }
     }
 }
 

@@ -148,6 +148,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
                 facts = Some(self.job_facts(session, &job.job_id).await?);
             }
+            // AWS takes its executions away by itself.
+            if facts.as_ref().is_some_and(is_being_deleted) {
+                session.sweep.jobs.gone += 1;
+                return Ok(());
+            }
             self.note_stale(&mut session.sweep, facts.as_ref(), (job, &page.items));
             let token = page.next_token;
             let counted = self.count_page(session, cursor, facts.as_ref(), (job, page.items)).await;
@@ -245,7 +250,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
         };
         let mut unreadable = Vec::new();
-        let mut under_way = UnderWay::new(session, first_read(needs));
+        let mut under_way = UnderWay::new(session, reads(needs));
         let mut rows = rows.into_iter();
         let mut ended = Ok(());
         loop {
@@ -399,15 +404,19 @@ pub(super) fn known<'k>(facts: Option<&'k Result<JobFacts, String>>, job: &'k Jo
     }
 }
 
-/// What is called first where this is needed of a row.
-pub(super) fn first_read(needs: Needs) -> Option<IotOperation> {
-    [
+/// Whether AWS is deleting a job that could be read.
+fn is_being_deleted(facts: &Result<JobFacts, String>) -> bool {
+    facts.as_ref().is_ok_and(|facts| facts.job.is_being_deleted())
+}
+
+/// What is called where this is needed of a row, one after the other.
+pub(super) fn reads(needs: Needs) -> Vec<IotOperation> {
+    let reads = [
         (needs.description, IotOperation::DescribeJobExecution),
         (needs.thing_groups, IotOperation::ListThingGroupsForThing),
         (needs.thing_attributes, IotOperation::DescribeThing),
-    ]
-    .into_iter()
-    .find_map(|(needed, operation)| needed.then_some(operation))
+    ];
+    reads.into_iter().filter(|(needed, _)| *needed).map(|(_, operation)| operation).collect()
 }
 
 /// Whether a description shows an execution as it was listed: the same one, of which nothing has

@@ -132,7 +132,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         let elapsed = SignedDuration::try_from(self.origin.elapsed()).unwrap_or(SignedDuration::MAX);
         self.started.saturating_add(elapsed).unwrap_or(self.started)
     }
@@ -251,9 +251,9 @@ impl<'a> Session<'a> {
         self.pacer.next_slot(operation)
     }
 
-    /// Whether a call of the operation waits for its turn.
-    pub(super) fn is_waited_for(&self, operation: IotOperation) -> bool {
-        self.pacer.is_waited_for(operation)
+    /// How many calls of the operation wait for their turn.
+    pub(super) fn waiting(&self, operation: IotOperation) -> usize {
+        self.pacer.waiting(operation)
     }
 
     /// How much time is left for calls.

@@ -14,12 +14,16 @@ use super::session::Session;
 /// connections, and more rows in doubt when a slice dies, and would not make AWS any faster.
 pub(super) const MOST: usize = 64;
 
+/// How many may wait for a turn of what is not a row's first call: answers come in no order, so a few do
+/// where an operation's rate is used up, and more where it is the slower one.
+const MOST_WAITING: usize = 4;
+
 /// Rows that are being worked on. Each makes one call after the other.
 pub(super) struct UnderWay<'a, F> {
     session: &'a Session<'a>,
-    /// What a row calls first. Who waits for a turn of it is served before another row is begun: no row
-    /// grows old in a queue, and what has been begun is ended first.
-    first: Option<IotOperation>,
+    /// What a row calls, one after the other. Who waits for a turn is served before another row is begun: no
+    /// row grows old in a queue, and what has been begun is ended first.
+    calls: Vec<IotOperation>,
     rows: FuturesUnordered<F>,
 }
 
@@ -32,9 +36,9 @@ pub(super) enum Turn<T> {
 }
 
 impl<'a, F: Future> UnderWay<'a, F> {
-    /// Nothing yet, of rows that call `first` before anything else, if they call anything.
-    pub(super) fn new(session: &'a Session<'a>, first: Option<IotOperation>) -> Self {
-        Self { session, first, rows: FuturesUnordered::new() }
+    /// Nothing yet, of rows that make these calls, if they make any.
+    pub(super) fn new(session: &'a Session<'a>, calls: Vec<IotOperation>) -> Self {
+        Self { session, calls, rows: FuturesUnordered::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -59,8 +63,10 @@ impl<'a, F: Future> UnderWay<'a, F> {
     }
 
     fn has_room(&self) -> bool {
-        let waited_for = self.first.is_some_and(|first| self.session.is_waited_for(first));
-        self.rows.len() < MOST && !waited_for
+        let waiting = |(nth, call): (usize, &IotOperation)| {
+            self.session.waiting(*call) > if nth == 0 { 0 } else { MOST_WAITING }
+        };
+        self.rows.len() < MOST && !self.calls.iter().enumerate().any(waiting)
     }
 }
 

@@ -1,58 +1,68 @@
 //! What a check left behind whose message comes again: records in the archive, and perhaps no word of what
 //! came of them.
 
-use object_store::Error as BucketError;
+use object_store::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::Check;
-use crate::archive::{self, ArchiveError, Record};
-use crate::ports::{ReadJobs, SliceQueue};
+use crate::archive::{self, Record};
+use crate::ports::{Cause, ReadJobs, SliceQueue};
 use crate::sweep::act::Act;
 use crate::sweep::results::OutcomeRow;
 use crate::sweep::session::{Session, Stop};
 use crate::sweep::slice::{SliceError, Worker};
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
-    /// Looks what became of the records of this message's earlier deliveries, where nobody has told it.
-    /// What is still there is judged again with everything else.
+    /// Looks what became of the records of this message's earlier deliveries, where nobody has told that they
+    /// are gone. What is still there is judged again with everything else.
     pub(super) async fn settle_leftovers(
         &self,
         session: &mut Session<'_>,
         check: &Check<'_>,
     ) -> Result<(), Stop> {
-        for received in 1..check.received {
-            for pass in 0.. {
-                let object = check.object(received, pass);
-                let Some(records) = self.lines::<Record>(&check.key("archive", &object)).await? else {
-                    break;
-                };
-                let settled = check.key("outcomes", &format!("{object}-settled"));
-                let mut told =
-                    self.lines::<OutcomeRow>(&check.key("outcomes", &object)).await?.unwrap_or_default();
-                told.extend(self.lines::<OutcomeRow>(&settled).await?.unwrap_or_default());
-                let mut found = Vec::new();
-                for record in &records {
-                    if told.iter().any(|row| row.identity == record.identity()) {
-                        continue;
-                    }
-                    let outcome = self.settle(session, record).await?.filter(|outcome| outcome.moved());
-                    found.extend(outcome.map(|outcome| OutcomeRow::of(record, outcome)));
+        let records: Vec<Record> = self.lines(&check.folder("archive")).await?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<OutcomeRow> = self.lines(&check.folder("outcomes")).await?;
+        let mut known: Vec<_> =
+            told.iter().filter(|row| row.kind.outcome.moved()).map(|row| row.identity).collect();
+        let mut found = Vec::new();
+        let mut ended = Ok(());
+        for record in &records {
+            if known.contains(&record.identity()) {
+                continue;
+            }
+            known.push(record.identity());
+            match self.settle(session, record).await {
+                Ok(outcome) => {
+                    let gone = outcome.filter(|outcome| outcome.moved());
+                    found.extend(gone.map(|outcome| OutcomeRow::of(record, outcome)));
                 }
-                self.write_outcomes(&settled, &found).await?;
+                Err(stop) => {
+                    ended = Err(stop);
+                    break;
+                }
             }
         }
-        Ok(())
+        // However the looking has ended: the next delivery need not look at these.
+        self.write_outcomes(&check.key("outcomes", &check.object("settled")), &found).await?;
+        ended
     }
 
-    /// What an object holds, if it is there.
-    async fn lines<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Vec<T>>, Stop> {
-        match archive::read(self.bucket, key).await {
-            Ok(lines) => Ok(Some(lines)),
-            Err(ArchiveError::Bucket(BucketError::NotFound { .. })) => Ok(None),
-            Err(error) => {
-                let what = format!("`{key}`, which an earlier delivery may have written, could not be read");
-                Err(Stop::Error(SliceError::Unavailable { what, source: Box::new(error) }))
-            }
+    /// What the objects of a folder hold.
+    async fn lines<T: DeserializeOwned>(&self, folder: &str) -> Result<Vec<T>, Stop> {
+        let failed = |source: Cause| {
+            let what = format!("`{folder}`, where earlier deliveries may have written, could not be read");
+            Stop::Error(SliceError::Unavailable { what, source })
+        };
+        let listed = self.bucket.list_with_delimiter(Some(&Path::from(folder))).await;
+        let listed = listed.map_err(|error| failed(Box::new(error)))?;
+        let mut lines = Vec::new();
+        for object in listed.objects {
+            let read = archive::read(self.bucket, object.location.as_ref()).await;
+            lines.extend(read.map_err(|error| failed(Box::new(error)))?);
         }
+        Ok(lines)
     }
 }

@@ -7,6 +7,7 @@ mod leftovers;
 mod pass;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use jiff::Timestamp;
 use object_store::UpdateVersion;
@@ -34,7 +35,7 @@ const FOLDER: &str = "expiry";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CheckEnd {
-    /// Everything was judged, and what is due is dealt with.
+    /// What could be read was judged, and what is due of it is dealt with.
     Checked,
     /// The day's budget is used up: the rest is left to the next sweep.
     OverBudget,
@@ -58,8 +59,8 @@ pub enum CheckError {
 struct Check<'a> {
     message: &'a ExpiryCheck,
     name: String,
-    /// How often its message has been received, this time counted.
-    received: u32,
+    /// When this delivery of it began: no other one has the same name for what it writes.
+    began: Timestamp,
     passes: u32,
     /// Taken of the budget and not used yet.
     granted: u64,
@@ -71,14 +72,19 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// What is written of a pass: its name tells the message, how often it had come, and which pass it was.
-    fn object(&self, received: u32, pass: u32) -> String {
-        format!("{}-{received}-{pass}", self.name)
+    /// What is written of a part of this delivery, in the message's folder.
+    fn object(&self, part: impl Display) -> String {
+        format!("{}/{}-{part}", self.name, self.began.as_millisecond())
     }
 
     /// Where it is written: on the day on which it comes due, so that a message that comes again finds it.
     fn key(&self, root: &str, object: &str) -> String {
         format!("{}{object}.jsonl.gz", archive::partition(root, FOLDER, self.message.due_at))
+    }
+
+    /// Where all deliveries of the message write.
+    fn folder(&self, root: &str) -> String {
+        format!("{}{}", archive::partition(root, FOLDER, self.message.due_at), self.name)
     }
 
     fn meet(&mut self, identity: Identity, outcome: Outcome) {
@@ -88,16 +94,11 @@ impl Check<'_> {
 }
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
-    /// Carries out a check whose message has been received so often, this time counted.
+    /// Carries out a check.
     ///
     /// # Errors
     /// When the message has to come again.
-    pub async fn check_expiry(
-        &self,
-        message: &ExpiryCheck,
-        received: u32,
-        time: SliceTime,
-    ) -> Result<CheckEnd, CheckError> {
+    pub async fn check_expiry(&self, message: &ExpiryCheck, time: SliceTime) -> Result<CheckEnd, CheckError> {
         let origin = Instant::now();
         let name = message.name();
         // To what acts on a page, a check is a sweep of one thing that is nowhere saved.
@@ -108,7 +109,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let mut check = Check {
             message,
             name,
-            received,
+            began: time.now,
             passes: 0,
             granted: 0,
             over_budget: false,

@@ -45,6 +45,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 return Ok(PageEnd::Done);
             }
         };
+        if self.goes_whole(&facts) {
+            info!(event = "expiry_left_to_sweep", name = check.name, job_id = %job, "its rule has it deleted whole");
+            return Ok(PageEnd::Done);
+        }
         let mut due = Vec::new();
         for row in unmet {
             if let Some(found) = self.judge(check, &KnownJob::read(&facts), now, &row) {
@@ -62,7 +66,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
         let wanted = records.len() as u64;
         if wanted > check.granted {
-            let by = check.object(check.received, check.passes);
+            let by = check.object(check.passes);
             check.granted += budget.take(wanted - check.granted, &by).await?;
         }
         if wanted > check.granted {
@@ -70,12 +74,13 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             records.truncate(usize::try_from(check.granted).unwrap_or(usize::MAX));
         }
         if records.is_empty() {
-            return Ok(end);
+            // Another pass would find no more of the budget.
+            return Ok(if check.over_budget { PageEnd::Done } else { end });
         }
         if session.left().is_zero() {
             return Err(Stop::OutOfTime);
         }
-        let object = check.object(check.received, check.passes);
+        let object = check.object(check.passes);
         let receipt = archive::write(self.bucket, FOLDER, &object, check.message.due_at, records).await?;
         match self.carry_out_check(session, check, &receipt, since).await? {
             PageEnd::Done if check.over_budget => Ok(PageEnd::Done),
@@ -196,7 +201,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         since: Instant,
     ) -> Result<PageEnd, Stop> {
         // What is in doubt has no row: the message comes again, and has it looked at.
-        let Acted { results, ended, .. } = self.act_on_all(session, receipt, since).await;
+        let Acted { results, in_doubt, mut ended } = self.act_on_all(session, receipt, since).await;
+        if let (false, Err(Stop::Failed(what))) = (in_doubt.is_empty(), &mut ended) {
+            let (what, source) = (std::mem::take(what), "what was sent is in doubt".into());
+            ended = Err(Stop::Error(SliceError::Unavailable { what, source }));
+        }
         let mut outcomes = Vec::new();
         for (record, outcome) in results {
             outcomes.push(OutcomeRow::of(record, outcome));
