@@ -387,16 +387,16 @@ async fn what_is_in_doubt_is_not_forgotten_where_its_page_has_grown_old_meanwhil
     let stage = Stage::new();
     due(&stage, Operation::DeleteExpired, ROWS, 250);
     stage.script.direct(Distant::by((50, 50)));
-    stage.script.fault("DeleteJobExecution", 29, Fault::LostAfter);
+    stage.script.fault("DeleteJobExecution", 23, Fault::LostAfter);
     for nth in 1..=4 {
         stage.script.fault("DescribeJobExecution", nth, Fault::LostBefore);
     }
-    let sweeps = Sweeps { rate: "0.5", ..Sweeps::of_everything(&stage) };
+    let sweeps = Sweeps { rate: "0.4", ..Sweeps::of_everything(&stage) };
     let id = sweeps.started(Operation::DeleteExpired, "a").await;
     assert!(sweeps.slice(&stage.queue.sent()[0], now()).await.is_err());
     let state = stage.bucket.bytes(&format!("sweeps/{id}/state.json")).await;
     let state: Value = serde_json::from_slice(&state).unwrap();
-    assert_eq!(state["pending"]["inDoubt"], json!([{"start": 28, "end": 29}]), "{state}");
+    assert_eq!(state["pending"]["inDoubt"], json!([{"start": 22, "end": 23}]), "{state}");
     sweeps.deliver_all().await;
     assert_all_done(&stage, &sweeps, &id, "").await;
     assert_eq!(count(&sweeps.report(&id).await, "deletedByInterruptedSlice"), 1);

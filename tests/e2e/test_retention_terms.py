@@ -82,6 +82,28 @@ def test_what_is_stuck_is_cancelled_by_force_and_archived_whole(world, operator,
     assert world.status(dataclasses.replace(stuck, job=f"{stuck.job}-again")) == "QUEUED"
 
 
+def test_a_full_archive_keeps_what_the_device_said(world, operator, forcing, past):
+    def made():
+        m = world.execution("IN_PROGRESS")
+        details = {"error": "disk full"}
+        world.devices.update_job_execution(jobId=m.job, thingName=m.thing, status="FAILED", statusDetails=details)
+        return m
+
+    m = past(100, made)
+    before = world.describe(m)
+    report = Sweeps(operator).run("delete-expired")
+    assert report["outcomes"] == {"deleted": 1}
+    (told,) = world.objects(report["outcomesPrefix"]).values()
+    (row,) = [json.loads(line) for line in gzip.decompress(told).splitlines()]
+    assert (row["jobId"], row["thingName"], row["executionNumber"]) == (m.job, m.thing, m.number)
+    assert (row["rule"], row["status"], row["outcome"]) == ("default", "FAILED", "deleted")
+    assert world.describe(m) is None
+    (record,) = world.archived(report["sweepId"])
+    assert (record["archive"], record["force"]) == ("full", False)
+    assert record["execution"]["statusDetails"] == before["statusDetails"]["detailsMap"] == {"error": "disk full"}
+    assert record["execution"]["versionNumber"] == before["versionNumber"]
+
+
 @pytest.fixture
 def retiring(world):
     """A deployment whose rules and parameters have finished jobs deleted whole."""
@@ -132,25 +154,3 @@ def test_a_finished_job_goes_whole_and_leaves_its_document(world, operator, reti
     assert (record["job"]["jobId"], record["executions"], record["document"]) == (job, 3, document)
     assert record["description"]["job"]["jobArn"] == described["jobArn"]
     assert record["description"]["job"]["jobProcessDetails"] == described["jobProcessDetails"]
-
-
-def test_a_full_archive_keeps_what_the_device_said(world, operator, forcing, past):
-    def made():
-        m = world.execution("IN_PROGRESS")
-        details = {"error": "disk full"}
-        world.devices.update_job_execution(jobId=m.job, thingName=m.thing, status="FAILED", statusDetails=details)
-        return m
-
-    m = past(100, made)
-    before = world.describe(m)
-    report = Sweeps(operator).run("delete-expired")
-    assert report["outcomes"] == {"deleted": 1}
-    (told,) = world.objects(report["outcomesPrefix"]).values()
-    (row,) = [json.loads(line) for line in gzip.decompress(told).splitlines()]
-    assert (row["jobId"], row["thingName"], row["executionNumber"]) == (m.job, m.thing, m.number)
-    assert (row["rule"], row["status"], row["outcome"]) == ("default", "FAILED", "deleted")
-    assert world.describe(m) is None
-    (record,) = world.archived(report["sweepId"])
-    assert (record["archive"], record["force"]) == ("full", False)
-    assert record["execution"]["statusDetails"] == before["statusDetails"]["detailsMap"] == {"error": "disk full"}
-    assert record["execution"]["versionNumber"] == before["versionNumber"]
