@@ -697,10 +697,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         while let Stage::Telling { outcome, objects } = cursor.retirement.stage {
             let Some(name) = cursor.retirement.object(objects) else {
                 let jobs = &mut session.sweep.whole_jobs;
-                match outcome {
-                    Outcome::AlreadyGone => jobs.gone += 1,
-                    outcome if outcome.with_job() => jobs.deleted += 1,
-                    _ => jobs.hindered(Hindrance::Unreadable),
+                if outcome.with_job() {
+                    jobs.deleted += 1;
+                } else if outcome == Outcome::AlreadyGone {
+                    jobs.gone += 1;
+                } else {
+                    jobs.hindered(Hindrance::Unreadable);
                 }
                 cursor.retirement.stage = Stage::Told;
                 break;
