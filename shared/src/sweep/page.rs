@@ -15,7 +15,7 @@ use super::session::{Lack, Sent, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::{Pending, Sweep};
 use super::under_way::{Turn, UnderWay};
-use crate::access::{AccessPolicy, DecidingPolicy, Decision, Needs, Principal};
+use crate::access::{AccessPolicy, DecidingPolicy, Decision, Needs, Principal, Refusal};
 use crate::archive::{self, ArchiveError, Content, Delete, Receipt, Record};
 use crate::execution::{Execution, ExecutionRow, JobFacts};
 use crate::guard::{Look, look};
@@ -108,15 +108,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         (facts, due, since): (&JobFacts, Vec<Candidacy>, Instant),
     ) -> Result<(Vec<Record>, PageEnd), Stop> {
         let asked_by_policies = self.needs();
-        let needs_of = |due: &Due| {
-            let description = asked_by_policies.description || due.archive == ArchiveKind::Full;
-            Needs { description, ..asked_by_policies }
-        };
         // Reading the facts of a row is a call, too.
         let calls = 1 + calls_of_a_row(A::OPERATION);
         let enough = (since + BELIEVED / calls).min(Instant::now() + session.left() / calls);
         // A page has one job, and its rule one kind of archive.
-        let reads = due.first().map(|candidate| reads(needs_of(&candidate.due))).unwrap_or_default();
+        let reads = due
+            .first()
+            .map(|candidate| reads(needs_of(asked_by_policies, &candidate.due)))
+            .unwrap_or_default();
         let mut under_way = UnderWay::new(session, reads.clone());
         let mut due = due.into_iter().enumerate();
         let (mut allowed, mut met) = (Vec::new(), Vec::new());
@@ -129,7 +128,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 None => break,
                 Some(Turn::Begin) => {
                     let Some((place, candidate)) = due.next() else { continue };
-                    let needs = needs_of(&candidate.due);
+                    let needs = needs_of(asked_by_policies, &candidate.due);
                     // Reading facts takes its time, and acting on what they allow needs some too.
                     let next = reads.iter().map(|read| session.next_slot(*read)).max();
                     if place > 0 && next.is_some_and(|next| next >= enough) {
@@ -155,15 +154,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                             allowed.push((place, record));
                         }
                         Decision::Deny(refusal) => {
-                            let policies = refusal.reason_key();
-                            warn!(
-                                event = "refused",
-                                policies,
-                                policy_source = self.access.source(),
-                                policy_digest = self.access.digest(),
-                                job_id = %facts.job.job_id,
-                                row = ?candidate.row
-                            );
+                            self.tell_refused(&refusal, &facts.job.job_id, &candidate.row);
                             met.push((place, candidate, Outcome::Refused));
                         }
                     }
@@ -176,6 +167,19 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
         allowed.sort_by_key(|(place, _)| *place);
         Ok((allowed.into_iter().map(|(_, record)| record).collect(), ended?))
+    }
+
+    /// The audit trail's line of what a rule has due and the access policy does not give up.
+    pub(super) fn tell_refused(&self, refusal: &Refusal, job: &JobId, row: &ExecutionRow) {
+        let policies = refusal.reason_key();
+        warn!(
+            event = "refused",
+            policies,
+            policy_source = self.access.source(),
+            policy_digest = self.access.digest(),
+            job_id = %job,
+            row = ?row
+        );
     }
 
     /// Archives a page, and notes in the state that it is about to be acted on.
@@ -511,6 +515,11 @@ impl Candidacy {
             content,
         }
     }
+}
+
+/// What has to be read of something due: what the policies ask for, and what its record keeps.
+pub(super) fn needs_of(policies: Needs, due: &Due) -> Needs {
+    Needs { description: policies.description || due.archive == ArchiveKind::Full, ..policies }
 }
 
 fn job_of(record: &Record) -> &JobId {

@@ -18,20 +18,20 @@ use super::act::{Act, Outcome, Share};
 use super::apply::BELIEVED;
 use super::cursor::{ApplyCursor, Candidate, MOST_RESTARTS, Phase, Seen};
 use super::pace::IotOperation;
-use super::page::{object_name, page_name};
+use super::page::{needs_of, object_name, page_name};
 use super::results;
 use super::scan::Listed;
 use super::session::{Lack, Sent, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::Sweep;
-use crate::access::{Decision, Needs, Principal};
+use crate::access::{Decision, Principal};
 use crate::archive::{self, JobReceipt, JobRecord, Record};
 use crate::digest;
 use crate::execution::{ExecutionRow, JobFacts, JobStatus, ToldJob};
 use crate::ids::JobId;
 use crate::operation::Operation;
 use crate::ports::{ListedExecution, MutationError, Page, ReadJobs, SliceQueue};
-use crate::retention::{ArchiveKind, KnownJob};
+use crate::retention::KnownJob;
 
 /// DeleteJob, in AWS's words.
 const ACTION: &str = "DeleteJob";
@@ -461,9 +461,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     ) -> Result<Record, End> {
         let known = KnownJob::read(facts);
         let candidacy = self.due(session.sweep.now, &known, row).ok_or(Hindrance::NotAllDue)?;
-        let needs = self.needs();
-        let description = needs.description || candidacy.due.archive == ArchiveKind::Full;
-        let needs = Needs { description, ..needs };
+        let needs = needs_of(self.needs(), &candidacy.due);
         let asked = self.asked(session, &facts.job.job_id, &candidacy.row, needs).await?;
         let asked = asked.map_err(|problem| {
             warn!(event = "unreadable", problem, job_id = %facts.job.job_id, row = ?candidacy.row);

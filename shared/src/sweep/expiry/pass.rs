@@ -6,15 +6,15 @@ use tracing::{info, warn};
 
 use super::budget::Budget;
 use super::{Check, FOLDER};
-use crate::access::{Decision, Needs};
+use crate::access::Decision;
 use crate::archive::{self, Receipt, Record};
 use crate::execution::{ExecutionRow, JobFacts};
 use crate::ports::{ReadJobs, SliceQueue};
-use crate::retention::{ArchiveKind, Due, KnownJob, NotKnown, Verdict};
+use crate::retention::{Due, KnownJob, NotKnown, Verdict};
 use crate::sweep::act::{Act, Outcome};
 use crate::sweep::apply::BELIEVED;
 use crate::sweep::pace::IotOperation;
-use crate::sweep::page::{Acted, Candidacy, PageEnd};
+use crate::sweep::page::{Acted, Candidacy, PageEnd, needs_of};
 use crate::sweep::results::OutcomeRow;
 use crate::sweep::session::{Lack, Session, Stop};
 use crate::sweep::slice::{SliceError, Worker};
@@ -153,8 +153,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let asked_by_policies = self.needs();
         let mut records = Vec::new();
         for candidate in due {
-            let description = asked_by_policies.description || candidate.due.archive == ArchiveKind::Full;
-            let needs = Needs { description, ..asked_by_policies };
+            let needs = needs_of(asked_by_policies, &candidate.due);
             // What is read of many takes its time, and so does acting on it.
             let half = session.next_slot(IotOperation::DescribeJobExecution) >= since + BELIEVED / 2;
             if needs.any() && half && !records.is_empty() {
@@ -176,15 +175,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     records.push(Record { origin, ..record });
                 }
                 Decision::Deny(refusal) => {
-                    let policies = refusal.reason_key();
-                    warn!(
-                        event = "refused",
-                        policies,
-                        policy_source = self.access.source(),
-                        policy_digest = self.access.digest(),
-                        job_id = %job,
-                        row = ?candidate.row
-                    );
+                    self.tell_refused(&refusal, job, &candidate.row);
                     check.meet(candidate.row.identity(), Outcome::Refused);
                 }
             }
