@@ -1,5 +1,6 @@
-//! How much memory a sweep takes: whole sweeps over fleets of three sizes, each in a process of its own, whose
-//! peak the system tells (VmHWM, the program's own pages included).
+//! How much memory a sweep takes: whole sweeps over fleets of three sizes, by the shipped rules and by one that keeps
+//! the last success of each thing, each in a process of its own, whose peak the system tells (VmHWM, the program's own
+//! pages included).
 //!
 //! The fleet is made up row by row as it is listed, and the bucket keeps next to nothing in memory: what grows would
 //! be the sweep.
@@ -22,7 +23,7 @@ use object_store::{
 };
 use shared::access::AccessPolicy;
 use shared::archive::{Delete, DeleteJob};
-use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, TargetSelection, ToldJob};
+use shared::execution::{Execution, ExecutionOnThing, ExecutionRow, Job, JobStatus, JobSummary, Status, TargetSelection, ToldJob};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::operation::Operation;
 use shared::ports::{
@@ -47,26 +48,31 @@ const DUE: usize = 10;
 
 const PAGE: usize = 250;
 
+/// What a rule says beside the shipped ones.
+const TERMS: [&str; 2] = ["", "keep_last = 1"];
+
 fn main() {
-    let mut arguments = std::env::args().skip_while(|argument| argument != OF_FLEET);
-    if let Some(executions) = arguments.nth(1) {
-        return sweep(executions.parse().unwrap());
+    let arguments: Vec<_> = std::env::args().skip_while(|argument| argument != OF_FLEET).collect();
+    if let [_, executions, terms] = &arguments[..] {
+        return sweep(executions.parse().unwrap(), terms);
     }
-    println!("executions   peak of a sweep, MiB");
-    let peaks = FLEETS.map(|executions| {
-        let program = std::env::current_exe().unwrap();
-        let done = Command::new(program).args([OF_FLEET, &executions.to_string()]).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let kibibytes: f64 = String::from_utf8(done.stdout).unwrap().trim().parse().unwrap();
-        println!("{executions:>10}   {:.1}", kibibytes / 1024.0);
-        kibibytes
-    });
-    let [small, .., large] = peaks;
-    println!("the largest takes {:.1} % more than the smallest", 100.0 * (large / small - 1.0));
+    for terms in TERMS {
+        println!("executions   peak of a sweep, MiB   {terms}");
+        let peaks = FLEETS.map(|executions| {
+            let program = std::env::current_exe().unwrap();
+            let done = Command::new(program).args([OF_FLEET, &executions.to_string(), terms]).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            let kibibytes: f64 = String::from_utf8(done.stdout).unwrap().trim().parse().unwrap();
+            println!("{executions:>10}   {:.1}", kibibytes / 1024.0);
+            kibibytes
+        });
+        let [small, .., large] = peaks;
+        println!("the largest takes {:.1} % more than the smallest", 100.0 * (large / small - 1.0));
+    }
 }
 
-/// Sweeps a fleet of so many, slice by slice, and prints the peak in KiB.
-fn sweep(executions: usize) {
+/// Sweeps a fleet of so many by rules with these terms, slice by slice, and prints the peak in KiB.
+fn sweep(executions: usize, terms: &str) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -74,7 +80,8 @@ fn sweep(executions: usize) {
         let bucket = Bucket::new();
         let queue = Queue::default();
         let text = include_str!("../../policies/retention.toml")
-            .replace("max_actions = 10000", "max_actions = 9999999");
+            .replace("max_actions = 10000", "max_actions = 9999999")
+            .replace("[default]\n", &format!("[default]\n{terms}\n"));
         let rules = Retention::parse("r.toml", &text).unwrap();
         let access = AccessPolicy::shipped().unwrap();
         let now = now();
@@ -107,7 +114,9 @@ fn sweep(executions: usize) {
         }
         let ended = sweep::read(&bucket, &id).await.unwrap();
         assert_eq!(ended.status, SweepStatus::Succeeded, "{:?}", ended.failure);
-        assert_eq!(ended.attempts, (executions / DUE) as u64);
+        // Of the last job, what is due is the last success of its thing.
+        let kept = if terms.is_empty() { 0 } else { OF_A_JOB / DUE };
+        assert_eq!(ended.attempts, (executions / DUE - kept) as u64);
     });
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -160,6 +169,7 @@ impl ReadJobs for Fleet {
                     job_id: JobId::parse(&format!("job-{nth:06}")).unwrap(),
                     created_at: days_ago(200),
                     target_selection: Some(TargetSelection::Snapshot),
+                    status: Some(JobStatus::InProgress),
                 })
             },
         ))
@@ -176,17 +186,7 @@ impl ReadJobs for Fleet {
         Ok(Self::page(
             (token, OF_A_JOB),
             |nth| deleted[(base + nth) / 64] >> ((base + nth) % 64) & 1 == 0,
-            |nth| {
-                Ok(ExecutionRow {
-                    thing_name: ThingName::parse(&format!("thing-{nth}")).unwrap(),
-                    execution_number: ExecutionNumber::new(1),
-                    status: Status::Succeeded,
-                    queued_at: days_ago(199),
-                    started_at: Some(days_ago(199)),
-                    last_updated_at: days_ago(if nth % DUE == 0 { 100 } else { 10 }),
-                    retry_attempt: Some(0),
-                })
-            },
+            |nth| Ok(row(nth)),
         ))
     }
 
@@ -241,8 +241,16 @@ impl ReadJobs for Fleet {
         Err(not_asked())
     }
 
-    async fn list_on_thing(&self, _: &ThingName, _: Status) -> Result<Page<ListedOnThing>, ReadError> {
-        Err(not_asked())
+    /// The newest one is all that a look asks for.
+    async fn list_on_thing(
+        &self,
+        thing: &ThingName,
+        _: Status,
+        _: Option<&str>,
+    ) -> Result<Page<ListedOnThing>, ReadError> {
+        let job_id = JobId::parse(&format!("job-{:06}", self.jobs - 1)).unwrap();
+        let newest = ExecutionOnThing { job_id, row: row(Self::nth(thing.as_str())) };
+        Ok(Page { items: vec![Ok(newest)], next_token: None })
     }
 
     async fn thing_groups(&self, _: &ThingName) -> Result<BTreeSet<String>, ReadError> {
@@ -251,6 +259,19 @@ impl ReadJobs for Fleet {
 
     async fn thing_attributes(&self, _: &ThingName) -> Result<BTreeMap<String, String>, ReadError> {
         Err(not_asked())
+    }
+}
+
+/// What a job has on its nth thing.
+fn row(nth: usize) -> ExecutionRow {
+    ExecutionRow {
+        thing_name: ThingName::parse(&format!("thing-{nth}")).unwrap(),
+        execution_number: ExecutionNumber::new(1),
+        status: Status::Succeeded,
+        queued_at: days_ago(199),
+        started_at: Some(days_ago(199)),
+        last_updated_at: days_ago(if nth.is_multiple_of(DUE) { 100 } else { 10 }),
+        retry_attempt: Some(0),
     }
 }
 
@@ -363,7 +384,7 @@ impl ObjectStore for Bucket {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.states.list_with_delimiter(prefix).await
+        self.files.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {

@@ -204,6 +204,9 @@ pub struct JobSummary {
     /// Whether it takes in new members of its target groups, where the listing tells.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub target_selection: Option<TargetSelection>,
+    /// Its status, where the listing tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<JobStatus>,
 }
 
 /// The status of a job.

@@ -175,11 +175,12 @@ pub trait ReadJobs: Send + Sync {
         token: Option<&str>,
     ) -> impl Future<Output = Result<Page<ListedExecution>, ReadError>> + Send;
 
-    /// ListJobExecutionsForThing, of every job: the first page, of at most 250, of what has a status.
+    /// ListJobExecutionsForThing, of every job: a page of at most 250 of what has a status.
     fn list_on_thing(
         &self,
         thing: &ThingName,
         status: Status,
+        token: Option<&str>,
     ) -> impl Future<Output = Result<Page<ListedOnThing>, ReadError>> + Send;
 
     /// ListThingGroupsForThing, every page: the groups that the thing is in itself.

@@ -15,6 +15,7 @@ mod events;
 mod expiry;
 mod facts;
 mod guard;
+mod keep_last;
 mod races;
 mod retire;
 mod stage;

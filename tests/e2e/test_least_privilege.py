@@ -100,7 +100,6 @@ def test_who_has_nothing_to_do_with_jobs_sees_none(function, world, wear):
 def test_what_a_thing_has_is_listed_only_where_it_counts(world, wear):
     thing = world.execution().thing
     listers = {f for f in FUNCTIONS if not denied(wear(f, "iot").list_job_executions_for_thing, thingName=thing)}
-    # DeleteExpired because this stack has exact expiry.
     assert listers == {"CancelExecution", "DeleteExecution", "ReadDecision", "CancelStale", "DeleteExpired"}
 
 

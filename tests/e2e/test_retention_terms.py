@@ -1,4 +1,4 @@
-"""What a retention rule says besides durations: full archives, and force for what is stuck."""
+"""What a retention rule says besides durations: full archives, force for what is stuck, and how many successes stay."""
 
 from __future__ import annotations
 
@@ -12,16 +12,29 @@ from test_policy_source import POLICIES, RULES, version_of
 from test_sweeps import Sweeps
 from world import Made
 
+# What a thing has last taken of these stays, however old it is.
+ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "REJECTED", "REMOVED", "CANCELED")
+ROLLOUTS = f"""
+[[rule]]
+name = "rollouts"
+job_ids = ["rollout-*"]
+keep_last = 1
+delete_after = {{ {", ".join(f'{status} = "30d"' for status in ENDED)} }}
+archive = "summary"
+
+"""
+
 STUCK = (ROOT / "policies" / "examples" / "stuck-devices.cedar").read_text()
 
 
 @pytest.fixture(scope="module")
 def forcing(world):
-    """A deployment whose rules archive in full and force what is stuck, and whose policies agree."""
+    """A deployment whose rules archive in full, force what is stuck and keep rollouts, and whose policies agree."""
     rules = RULES.replace('archive = "summary"', 'archive = "full"').replace(
         '{ QUEUED = "60d" }', '{ QUEUED = "60d", IN_PROGRESS = { after = "7d", force = true } }'
     )
     assert "force = true" in rules.partition("[default]")[2]
+    rules = rules.replace("\n[default]\n", f"{ROLLOUTS}[default]\n")
     policies = f"{POLICIES}\n{STUCK}"
     versions = {
         "RetentionRulesVersion": version_of(world, "policies/retention.toml", rules),
@@ -102,6 +115,24 @@ def test_a_full_archive_keeps_what_the_device_said(world, operator, forcing, pas
     assert (record["archive"], record["force"]) == ("full", False)
     assert record["execution"]["statusDetails"] == before["statusDetails"]["detailsMap"] == {"error": "disk full"}
     assert record["execution"]["versionNumber"] == before["versionNumber"]
+
+
+def test_what_a_thing_has_last_taken_stays(world, operator, forcing, past):
+    thing = world.name("thing")
+
+    def taken():
+        return world.execution("SUCCEEDED", thing=thing, jobId=world.name("rollout"))
+
+    made = [past(days, taken) for days in (100, 90, 80)]
+    other = past(70, lambda: world.execution("SUCCEEDED", thing=thing))
+    report = Sweeps(operator).run("delete-expired")
+    assert report["outcomes"] == {"deleted": 3}, report
+    assert {"rule": "rollouts", "status": "SUCCEEDED", "verdict": "amongLast", "count": 1} in report["kept"]
+    # One look at the thing for each of the two that went by this rule.
+    assert report["calls"]["ListJobExecutionsForThing"] == 2
+    assert [world.status(m) for m in (*made, other)] == [None, None, "SUCCEEDED", None]
+    again = Sweeps(operator).run("delete-expired")
+    assert (again["due"], "ListJobExecutionsForThing" in again["calls"]) == (0, False)
 
 
 @pytest.fixture

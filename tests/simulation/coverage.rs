@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const ENOUGH_CASES: u64 = 10_000;
 
 /// What has to happen at least once in a thousand cases.
-const OFTEN: [&str; 54] = [
+const OFTEN: [&str; 56] = [
     "fault: throttle",
     "fault: 5xx",
     "fault: timeout before the effect",
@@ -55,6 +55,8 @@ const OFTEN: [&str; 54] = [
     "sweep: released",
     "blockers: told",
     "blockers: at least",
+    "last successes: one behind them went",
+    "last successes: one of them stayed",
     "outcome: Deleted",
     "outcome: DeletedByInterruptedSlice",
     "outcome: DeletedWithJob",
@@ -65,12 +67,13 @@ const OFTEN: [&str; 54] = [
 
 /// What has to happen at all. Two outcomes cannot come of this, because this AWS finds nothing malformed
 /// and answers nothing that cannot be read: `RefusedByAws` and `Unreadable`.
-const EVER: [&str; 18] = [
+const EVER: [&str; 19] = [
     "blockers: not looked at",
     "fault: a call of a dead process arrives",
     "fault: retry queued",
     "other: another execution was hit in place of the one that was meant",
     "outcome: AlreadyGone",
+    "outcome: AmongLast",
     "outcome: CanceledNotCompared",
     "outcome: CanceledNotSeenYet",
     "outcome: FactUnreadable",

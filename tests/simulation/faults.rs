@@ -222,7 +222,7 @@ impl Fault {
                 (2, "ListTagsForResource"),
                 (3, "DescribeJobExecution"),
                 (usize::from(whole), "GetJobDocument"),
-                (if operation == Operation::CancelStale { 3 } else { 0 }, "ListJobExecutionsForThing"),
+                (if operation == Operation::CancelStale { 3 } else { 1 }, "ListJobExecutionsForThing"),
                 (6, mutation),
             ])),
         }

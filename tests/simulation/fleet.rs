@@ -116,6 +116,9 @@ pub(crate) fn executions_of(
             // A job is complete when nothing of it is active; one that was cancelled may still be running.
             let status = if last && rng.chance(active) && job.setup.status != Some(JobStatus::Completed) {
                 rng.weighted(&[(2, Status::Queued), (1, Status::InProgress)])
+            } else if rng.chance(35) {
+                // Several on a thing, so that rules keep the last of them.
+                Status::Succeeded
             } else {
                 rng.pick(&TERMINAL)
             };

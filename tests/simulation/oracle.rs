@@ -78,6 +78,42 @@ impl Oracle<'_> {
         (is_old(now, row, hours, from) && !retried).then_some(rule.name.as_str())
     }
 
+    /// How many successes its rule keeps, if it is one.
+    pub(crate) fn keeps_last(&self, one: &FakeExecution, iot: &FakeIot) -> Option<usize> {
+        let setup = iot.job_setup(&one.job)?;
+        let rule = self.rule((one.job.as_str(), &setup));
+        rule.keep_last.filter(|_| one.row.status == Status::Succeeded)
+    }
+
+    /// Whether a success is one of the newest that its rule keeps, given all there are: by counting those that are
+    /// newer.
+    pub(crate) fn is_among_last(&self, one: &FakeExecution, all: &[FakeExecution], iot: &FakeIot) -> bool {
+        let rule = |found: &FakeExecution| {
+            let setup = iot.job_setup(&found.job)?;
+            // AWS takes its executions away by itself.
+            if setup.status == Some(JobStatus::DeletionInProgress) {
+                return None;
+            }
+            Some(self.rule((found.job.as_str(), &setup)))
+        };
+        let Some(own) = rule(one) else { return false };
+        let Some(last) = self.keeps_last(one, iot) else { return false };
+        let age = |found: &FakeExecution| {
+            let row = &found.row;
+            // AWS tells times to the second.
+            let times = (row.last_updated_at.as_second(), row.queued_at.as_second());
+            (times, row.execution_number.get(), found.job.to_string())
+        };
+        let newer = all.iter().filter(|other| {
+            other.row.status == Status::Succeeded
+                && other.row.thing_name == one.row.thing_name
+                && !self.unreadable.contains(&(other.job.to_string(), other.row.thing_name.to_string()))
+                && rule(other).is_some_and(|rule| rule.name == own.name)
+                && age(other) > age(one)
+        });
+        newer.count() < last
+    }
+
     fn rule(&self, job: (&str, &JobSetup)) -> &Rule {
         self.rules.rules.iter().find(|rule| is_for(rule, job)).unwrap_or(&self.rules.default)
     }
@@ -115,8 +151,13 @@ impl Oracle<'_> {
         now: Timestamp,
         iot: &FakeIot,
     ) -> BTreeMap<Key, (String, Status)> {
-        let executions = iot.executions().into_iter();
+        let executions = iot.executions();
+        let all = executions.clone();
         executions
+            .into_iter()
+            .filter(|execution| {
+                operation != Operation::DeleteExpired || !self.is_among_last(execution, &all, iot)
+            })
             .filter_map(|execution| {
                 let setup = iot.job_setup(&execution.job)?;
                 let rule = self.due(operation, now, (execution.job.as_str(), &setup), &execution.row)?;

@@ -28,6 +28,8 @@ pub(crate) struct Rule {
     pub(crate) continuous: Option<bool>,
     /// Hours, in the order of [`TERMINAL`].
     pub(crate) delete_after: [Option<i64>; 6],
+    /// How many of its newest successes a thing keeps.
+    pub(crate) keep_last: Option<usize>,
     pub(crate) cancel_after: Option<i64>,
     /// For what runs, by force.
     pub(crate) cancel_running_after: Option<i64>,
@@ -58,16 +60,19 @@ impl Rule {
         }
         let cancel_after = limit(15);
         let cancel_running_after = limit(60);
+        let keep_last = delete_after[0].and_then(|_| rng.weighted(&[(6, None), (3, Some(1)), (1, Some(2))]));
         Self {
             name: name.to_owned(),
             job_ids: Vec::new(),
             job_tags: Vec::new(),
             continuous: None,
             delete_after,
+            keep_last,
             cancel_after,
             cancel_running_after,
             full: rng.chance(30),
-            retires: rng.chance(55),
+            // These exclude each other.
+            retires: keep_last.is_none() && rng.chance(60),
         }
     }
 
@@ -105,6 +110,9 @@ impl Rule {
             .map(|(status, limit)| format!("{status} = \"{}\"", told(limit)))
             .collect();
         let _ = writeln!(text, "delete_after = {{ {} }}", limits.join(", "));
+        if let Some(last) = self.keep_last {
+            let _ = writeln!(text, "keep_last = {last}");
+        }
         // Left out is kept, as "never" is.
         let waits = told(self.cancel_after);
         if let Some(runs) = self.cancel_running_after {

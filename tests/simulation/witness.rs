@@ -102,6 +102,16 @@ impl Witness {
         let due = |tags: &JobSetup| {
             oracle.due(sweep.operation, sweep.now, (victim.job.as_str(), tags), &row).is_some()
         };
+        if sweep.operation == Operation::DeleteExpired && !notes.world_changed {
+            let mut all = self.iot.executions();
+            all.push(victim.clone());
+            if oracle.keeps_last(victim, &self.iot).is_some() {
+                notes.count("last successes: one behind them went");
+            }
+            if oracle.is_among_last(victim, &all, &self.iot) {
+                notes.wrong(format!("{key:?} was among the last successes of its thing when it was hit"));
+            }
+        }
         let believable = believable(&notes, victim.job.as_str(), &setup, invocation.sent_at);
         if !believable.iter().any(due) {
             notes.wrong(format!("{key:?} was not due, or was held, when it was hit: {believable:?}"));

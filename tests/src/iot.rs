@@ -635,6 +635,7 @@ impl ReadJobs for FakeIot {
         &self,
         thing: &ThingName,
         status: Status,
+        token: Option<&str>,
     ) -> Result<Page<ListedOnThing>, ReadError> {
         const OPERATION: &str = "ListJobExecutionsForThing";
         let fault = self.script.begin(OPERATION, thing.as_str()).await;
@@ -650,7 +651,12 @@ impl ReadJobs for FakeIot {
                 Ok(ExecutionOnThing { job_id, row })
             }
         });
-        Ok(world.page(rows.collect(), None))
+        let rows = rows.collect::<Vec<_>>();
+        if status.is_terminal() {
+            // Nothing here ends as often as would fill a page of AWS.
+            return Ok(Page { items: rows, next_token: None });
+        }
+        Ok(world.page(rows, token))
     }
 
     async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {
@@ -731,7 +737,8 @@ impl ReadJobs for FakeIot {
         let jobs = world.jobs.iter().map(|(job, (created_at, setup))| {
             let told = if setup.continuous { TargetSelection::Continuous } else { TargetSelection::Snapshot };
             let target_selection = (!setup.target_not_listed).then_some(told);
-            Ok(JobSummary { job_id: job.clone(), created_at: *created_at, target_selection })
+            let status = Some(setup.status.unwrap_or(JobStatus::InProgress));
+            Ok(JobSummary { job_id: job.clone(), created_at: *created_at, target_selection, status })
         });
         Ok(world.page(jobs.collect(), token))
     }

@@ -84,7 +84,6 @@ pub(super) fn job(described: Option<SdkJob>) -> Result<Job, UnreadableRow> {
     let target_selection = target_selection(job.target_selection)?.ok_or(Malformed("targetSelection"))?;
     let namespace_id = job.namespace_id.filter(|namespace| !namespace.is_empty());
     let namespace_id = namespace_id.as_deref().map(NamespaceId::parse).transpose();
-    let status = |told: SdkJobStatus| JobStatus::parse(told.as_str()).ok_or(Malformed("status"));
     let criteria = job.job_executions_retry_config.map(|config| config.criteria_list).unwrap_or_default();
     Ok(Job {
         job_id: job_id(job.job_id.as_deref())?,
@@ -92,7 +91,7 @@ pub(super) fn job(described: Option<SdkJob>) -> Result<Job, UnreadableRow> {
         namespace_id: namespace_id.map_err(|_| Malformed("namespaceId"))?,
         retries: criteria.iter().any(|criterion| criterion.number_of_retries != 0),
         retry_limits: retry_limits(&criteria)?,
-        status: job.status.map(status).transpose()?,
+        status: job_status(job.status)?,
         continuous: target_selection == TargetSelection::Continuous,
     })
 }
@@ -130,7 +129,12 @@ pub(super) fn job_summary(listed: SdkJobSummary) -> ListedJob {
         job_id: job_id(listed.job_id.as_deref())?,
         created_at: time(listed.created_at, "createdAt")?,
         target_selection: target_selection(listed.target_selection)?,
+        status: job_status(listed.status)?,
     })
+}
+
+fn job_status(told: Option<SdkJobStatus>) -> Result<Option<JobStatus>, UnreadableRow> {
+    told.map(|told| JobStatus::parse(told.as_str()).ok_or(Malformed("status"))).transpose()
 }
 
 /// A listing may leave it out; a description tells it then.

@@ -246,6 +246,7 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
         &self,
         thing: &ThingName,
         status: Status,
+        token: Option<&str>,
     ) -> Result<Page<ListedOnThing>, ReadError> {
         let page = self
             .client
@@ -253,9 +254,10 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
             .thing_name(thing.as_str())
             .status(JobExecutionStatus::from(status.as_str()))
             .max_results(PAGE)
+            .set_next_token(token.map(str::to_owned))
             .send()
             .await
-            .map_err(|error| Fault::of(error).read("ListJobExecutionsForThing"))?;
+            .map_err(|error| Fault::of(error).listing("ListJobExecutionsForThing", token))?;
         let rows = page.execution_summaries.unwrap_or_default();
         let items = rows.into_iter().map(|row| convert::on_thing(row, thing)).collect();
         Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })

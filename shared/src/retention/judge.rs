@@ -1,5 +1,7 @@
 //! Judging one execution: due under which rule since when, or kept for which reason.
 
+use std::num::NonZeroU32;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,8 @@ pub struct Due {
     pub archive: ArchiveKind,
     /// Whether it takes force.
     pub force: Force,
+    /// How many newer successes there have to be on its thing under the same rule, before it may go.
+    pub behind: Option<NonZeroU32>,
 }
 
 /// Why an execution stays.
@@ -39,6 +43,8 @@ pub enum KeepReason {
     RetriesLeft,
     /// Its time lies in the future of the sweep; clocks disagree, so it waits.
     FutureTimestamp,
+    /// It is one of the newest successes of its thing under its rule, as many as the rule keeps.
+    AmongLast,
 }
 
 impl KeepReason {
@@ -52,6 +58,7 @@ impl KeepReason {
             Self::NotYet => "notYet",
             Self::RetriesLeft => "retriesLeft",
             Self::FutureTimestamp => "futureTimestamp",
+            Self::AmongLast => "amongLast",
         }
     }
 }
@@ -77,7 +84,25 @@ pub enum Verdict {
 #[error("the job's description and tags have to be read")]
 pub struct NotKnown;
 
+impl Verdict {
+    /// The rule that matched.
+    pub fn rule(&self) -> &str {
+        match self {
+            Self::Due(due) => &due.rule,
+            Self::Keep { rule, .. } => rule,
+        }
+    }
+}
+
 impl Retention {
+    /// The name of the rule that decides for a job.
+    ///
+    /// # Errors
+    /// When it depends on what has not been read of the job.
+    pub fn rule_name(&self, job: &KnownJob<'_>) -> Result<&str, NotKnown> {
+        self.rule_for(job).map(|rule| rule.name.as_str())
+    }
+
     /// The rule that decides for a job: the first that is for it, or the default.
     pub(super) fn rule_for(&self, job: &KnownJob<'_>) -> Result<&Rule, NotKnown> {
         let mut possible = self.possible(job);
@@ -157,7 +182,8 @@ impl Rule {
 
     fn due(&self, since: Timestamp, status: Status) -> Due {
         let force = if status == Status::InProgress { Force::EvenInProgress } else { Force::Never };
-        Due { rule: self.name.clone(), since, archive: self.archive(status), force }
+        let behind = self.terms.keep_last.filter(|_| status == Status::Succeeded);
+        Due { rule: self.name.clone(), since, archive: self.archive(status), force, behind }
     }
 
     /// The limit for this execution and the time it counts from.
@@ -231,7 +257,7 @@ mod tests {
     }
 
     fn default_due(since: i64, archive: ArchiveKind, force: Force) -> Due {
-        Due { rule: "default".into(), since: at(since), archive, force }
+        Due { rule: "default".into(), since: at(since), archive, force, behind: None }
     }
 
     #[test]

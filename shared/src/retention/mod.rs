@@ -15,6 +15,8 @@ pub use scope::KnownJob;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::num::NonZeroU32;
+
 use jiff::SignedDuration;
 
 use crate::execution::Status;
@@ -58,6 +60,8 @@ struct Terms {
     cancel_after: Limit,
     /// For what runs: by force, which the rule has said aloud.
     cancel_running_after: Limit,
+    /// How many of its newest successes a thing keeps, whatever their age. INVARIANT: at most 100.
+    keep_last: Option<NonZeroU32>,
     archive: ArchiveKind,
     /// Whether a finished job of which everything is due is deleted whole.
     retire_jobs: bool,
@@ -123,15 +127,23 @@ impl Retention {
         self.rule_for(job).is_ok_and(|rule| rule.terms.retire_jobs)
     }
 
-    /// The name of the rule that decides for a job of which everything is known.
-    pub fn rule_name(&self, job: &KnownJob<'_>) -> &str {
-        self.rule_for(job).map_or("", |rule| &rule.name)
+    /// Whether a rule that the job may have keeps the last successes of a thing.
+    pub fn may_keep_last(&self, job: &KnownJob<'_>) -> bool {
+        self.possible(job).any(|rule| rule.terms.keep_last.is_some())
+    }
+
+    /// How many of its newest successes the rule of this name leaves each thing.
+    pub fn keeps_last(&self, rule: &str) -> Option<NonZeroU32> {
+        self.named(rule).and_then(|rule| rule.terms.keep_last)
+    }
+
+    fn named(&self, name: &str) -> Option<&Rule> {
+        self.rules.iter().chain([&self.default]).find(|rule| rule.name == name)
     }
 
     /// Whether the rule of this name keeps everything of what is due by it in a status.
     pub fn archives_in_full(&self, rule: &str, status: Status) -> bool {
-        let named = self.rules.iter().chain([&self.default]).find(|named| named.name == rule);
-        named.is_some_and(|named| named.archive(status) == ArchiveKind::Full)
+        self.named(rule).is_some_and(|named| named.archive(status) == ArchiveKind::Full)
     }
 
     /// The rules that may decide for a job, in their order: the last one does unless one before

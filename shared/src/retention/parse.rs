@@ -1,6 +1,7 @@
 //! Reading `retention.toml`: everything that is wrong is reported at once, with its line.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use jiff::{SignedDuration, Span, SpanRelativeTo};
@@ -15,10 +16,13 @@ use crate::execution::Status;
 use crate::source_text::{Problem, Problems, line_of};
 
 /// What rules and the default say.
-const TERMS: [&str; 4] = ["delete_after", "cancel_after", "archive", "retire_jobs"];
+const TERMS: [&str; 5] = ["delete_after", "keep_last", "cancel_after", "archive", "retire_jobs"];
 
 const FLOOR: SignedDuration = SignedDuration::from_hours(1);
 const CEILING: SignedDuration = SignedDuration::from_hours(24 * 3650);
+
+/// The most successes that a rule may keep of each thing.
+const MOST_LAST: u32 = 100;
 
 /// What each limit of the breaker means, and what it can be.
 const LARGEST_PLAN: (&str, &str) =
@@ -211,6 +215,10 @@ impl Reader<'_> {
             None => Some((Limit::Never, Limit::Never)),
             Some(value) => self.cancel_after(value, place),
         };
+        let keep_last = match table.get("keep_last") {
+            None => Some(None),
+            Some(value) => self.keep_last(value, place, delete_after.as_ref()).map(Some),
+        };
         let archive = self.archive(table, place, span);
         let retire_jobs = self.retire_jobs(table, place);
         let (cancel_after, cancel_running_after) = cancel?;
@@ -218,6 +226,7 @@ impl Reader<'_> {
             delete_after: delete_after?,
             cancel_after,
             cancel_running_after,
+            keep_last: keep_last?,
             archive: archive?,
             retire_jobs: retire_jobs?,
         })
@@ -233,7 +242,44 @@ impl Reader<'_> {
             );
             self.report(&value.span(), message);
         }
+        if told == Some(true) && table.contains_key("keep_last") {
+            let message = format!(
+                "retire_jobs and keep_last of {place} exclude each other: before a success may go behind the \
+                 last ones, its thing is looked at, which costs as many calls as deleting it; leave one of \
+                 them out"
+            );
+            self.report(&value.span(), message);
+            return None;
+        }
         told
+    }
+
+    /// How many of its newest successes each thing keeps.
+    fn keep_last(
+        &mut self,
+        value: &Value<'_>,
+        place: &str,
+        delete_after: Option<&BTreeMap<Status, Limit>>,
+    ) -> Option<NonZeroU32> {
+        let number = value.get_ref().as_integer().filter(|number| number.radix() == 10);
+        let number = number.and_then(|number| number.as_str().parse::<NonZeroU32>().ok());
+        let Some(number) = number.filter(|number| number.get() <= MOST_LAST) else {
+            let message = format!(
+                "keep_last of {place} must be a whole number from 1 to {MOST_LAST}, how many of its newest \
+                 successes each thing keeps whatever their age; to keep none, leave it out"
+            );
+            self.report(&value.span(), message);
+            return None;
+        };
+        if delete_after.and_then(|limits| limits.get(&Status::Succeeded)) == Some(&Limit::Never) {
+            let message = format!(
+                "keep_last of {place} keeps what SUCCEEDED = \"never\" keeps already; leave it out, or give \
+                 SUCCEEDED a duration"
+            );
+            self.report(&value.span(), message);
+            return None;
+        }
+        Some(number)
     }
 
     fn delete_after(
@@ -609,6 +655,32 @@ archive = "summary"
             problems("archive = \"summary\"\n[default]", "[default]")
                 .contains("archive of rule `fw` must be")
         );
+    }
+
+    #[test]
+    fn the_last_successes_are_kept_by_number_and_not_for_ever() {
+        let with = |keep: &str, successes: &str| {
+            let limits = format!("{keep}\n[default]");
+            Retention::parse(
+                "r.toml",
+                &FINE.replacen("SUCCEEDED = \"7d\"", successes, 1).replace("[default]", &limits),
+            )
+        };
+        let seven = "SUCCEEDED = \"7d\"";
+        let keeps = |keep| with(keep, seven).unwrap().keeps_last("fw").map(NonZeroU32::get);
+        assert_eq!((keeps("keep_last = 1"), keeps("keep_last = 100"), keeps("")), (Some(1), Some(100), None));
+        for bad in ["0", "101", "-1", "\"3\"", "1.5", "0x10"] {
+            let problem = with(&format!("keep_last = {bad}"), seven).unwrap_err().to_string();
+            assert!(
+                problem.contains("keep_last of rule `fw` must be a whole number from 1 to 100"),
+                "{problem}"
+            );
+        }
+        let problem = with("keep_last = 1\nretire_jobs = true", seven).unwrap_err().to_string();
+        assert!(problem.contains("retire_jobs and keep_last of rule `fw` exclude each other"), "{problem}");
+        assert!(with("keep_last = 1\nretire_jobs = false", seven).is_ok());
+        let problem = with("keep_last = 1", "SUCCEEDED = \"never\"").unwrap_err().to_string();
+        assert!(problem.contains("keeps what SUCCEEDED = \"never\" keeps already"), "{problem}");
     }
 
     #[test]

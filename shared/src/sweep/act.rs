@@ -36,6 +36,8 @@ pub enum Outcome {
     NoLongerEligible,
     /// Its number belongs to another execution by now.
     Replaced,
+    /// There were no longer enough newer successes on its thing.
+    AmongLast,
     /// The access policy refused when it looked at the fresh facts.
     Refused,
     /// Its job could not be read any more, so it was left alone.
@@ -98,6 +100,7 @@ impl Outcome {
             | Self::Mismatch => true,
             Self::NoLongerEligible
             | Self::Replaced
+            | Self::AmongLast
             | Self::Refused
             | Self::JobUnreadable
             | Self::FactUnreadable
@@ -113,7 +116,11 @@ impl Outcome {
     /// Whether something was, or may have been, sent to AWS for it.
     pub(super) const fn attempted(self) -> bool {
         match self {
-            Self::Refused | Self::JobUnreadable | Self::FactUnreadable | Self::NotSeenAgain => false,
+            Self::AmongLast
+            | Self::Refused
+            | Self::JobUnreadable
+            | Self::FactUnreadable
+            | Self::NotSeenAgain => false,
             Self::Deleted
             | Self::DeletedByInterruptedSlice
             | Self::DeletedWithJob
@@ -145,6 +152,7 @@ impl Outcome {
             | Self::AlreadyGone
             | Self::NoLongerEligible
             | Self::Replaced
+            | Self::AmongLast
             | Self::Refused
             | Self::JobUnreadable
             | Self::FactUnreadable
@@ -178,6 +186,7 @@ impl Outcome {
             | Self::AlreadyGone
             | Self::NoLongerEligible
             | Self::Replaced
+            | Self::AmongLast
             | Self::Refused
             | Self::JobUnreadable
             | Self::FactUnreadable

@@ -40,7 +40,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             return Ok(());
         }
         let planned_by = session.sweep.planned_by();
-        let key = store::candidates_key(planned_by, cursor.segment);
+        let ranked = session.sweep.successes.any();
+        let key = if ranked { store::planned_key } else { store::candidates_key };
+        let key = key(planned_by, cursor.segment);
         let (candidates, _): (Vec<Candidate>, _) = store::get(self.bucket, &key).await?;
         while let Some(candidate) = candidates.get(cursor.index) {
             let rest = match self.apply_job(session, &mut cursor, candidate).await {
@@ -113,7 +115,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 }
                 // By fresh tags: those of the scan may be hours old.
                 let rows = unmet.into_iter();
-                let due = rows.filter_map(|row| self.due(now, &KnownJob::read(&known), row)).collect();
+                let due = rows.filter_map(|row| self.due(now, &KnownJob::read(&known), row));
+                let due = due.filter(|due| due.is_planned(candidate)).collect();
                 // Both grow old, and the older one counts.
                 let since = listed.min(read);
                 let planned = candidate.due.total();
@@ -149,6 +152,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     }
 }
 
+impl Candidacy {
+    /// Whether the plan may hold it: of successes, it holds those that were not among the last.
+    fn is_planned(&self, candidate: &Candidate) -> bool {
+        self.due.behind.is_none()
+            || candidate.behind.as_ref().is_some_and(|behind| behind.may_hold(&self.row))
+    }
+}
+
 impl Session<'_> {
     /// Begins another pass over a job. What stayed in place is met with again: it is counted, and
     /// counts as attempted, when the last pass has met with it.
@@ -162,7 +173,11 @@ impl Session<'_> {
 fn account(session: &mut Session<'_>, cursor: &ApplyCursor, candidate: &Candidate, rest: Outcome) {
     let mut left = candidate.due.total().saturating_sub(cursor.moved.total());
     let mut met: Vec<_> = cursor.moved.iter().map(|(share, count)| (share.clone(), count)).collect();
-    for (kind, count) in cursor.stayed.iter() {
+    // What was not attempted may never have been planned, but have come to the job since; and of what is among
+    // the last, the plan only tells which may be its.
+    let mut stayed: Vec<_> = cursor.stayed.iter().collect();
+    stayed.sort_by_key(|(kind, _)| (!kind.outcome.attempted(), kind.outcome == Outcome::AmongLast));
+    for (kind, count) in stayed {
         let count = left.min(count);
         session.sweep.count(&kind.share, kind.outcome, count);
         met.push((kind.share.clone(), count));

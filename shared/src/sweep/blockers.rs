@@ -199,7 +199,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         thing: &ThingName,
         status: Status,
     ) -> Result<Result<Page<ExecutionOnThing>, String>, Stop> {
-        let read = || self.iot.list_on_thing(thing, status);
+        let read = || self.iot.list_on_thing(thing, status, None);
         let listed = session.read(IotOperation::ListJobExecutionsForThing, read).await?;
         let Page { items, next_token } = match listed {
             Ok(page) => page,

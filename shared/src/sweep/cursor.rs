@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Outcome, OutcomeKind, Share};
 use super::counts::Counts;
 use super::retire::Retirement;
+use super::successes::Marks;
 use super::tally::Tally;
 use crate::execution::{ExecutionRow, Identity, Status};
 use crate::ids::{JobId, ThingName};
@@ -23,6 +24,16 @@ pub(super) enum Phase {
     },
     /// Judges the executions of the jobs of the segments.
     Scanning(ScanCursor),
+    /// Ranks successes, share by share of their parts.
+    Ranking {
+        /// The next share.
+        next: u64,
+    },
+    /// Tells jobs which of their successes are due.
+    Planning {
+        /// The next segment of jobs.
+        segment: u64,
+    },
     /// Looks who is blocked on the things on which something is stale.
     LookingAtThings {
         /// The next of them.
@@ -74,6 +85,12 @@ pub(super) struct Candidate {
     /// Whether these are all that it has, and it may be deleted whole.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub(super) whole: bool,
+    /// How many pages its executions filled.
+    #[serde(default)]
+    pub(super) pages: u64,
+    /// Which of its successes are behind the last ones, where its rule keeps these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) behind: Option<Marks>,
 }
 
 /// Where the application stands.
@@ -102,6 +119,9 @@ pub(super) struct ApplyCursor {
     pub(super) met: Vec<Met>,
     /// How often the job was started over because its token went bad.
     pub(super) restarts: u8,
+    /// What slices had not the time to look at the things of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cut_short: Vec<CutShort>,
     /// How far it has come on its way to be deleted whole.
     #[serde(skip_serializing_if = "Retirement::is_unbegun")]
     pub(super) retirement: Retirement,
@@ -138,6 +158,19 @@ pub(super) struct Met {
     status: Status,
     outcome: Outcome,
 }
+
+/// An execution whose thing a slice had not the time to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CutShort {
+    #[serde(flatten)]
+    seen: Seen,
+    times: u8,
+}
+
+/// How often a slice may have too little time to look at a thing before it is given up. The next slice begins
+/// with it, and knows what the last one has read of other jobs.
+const MOST_CUT_SHORT: u8 = 8;
 
 /// How often a listing is started over because its token goes bad, before it is given up.
 pub(super) const MOST_RESTARTS: u8 = 3;
@@ -197,8 +230,22 @@ impl ApplyCursor {
         *self = Self { segment, index, moved, singly: true, ..Self::default() };
     }
 
+    /// Notes that a slice had not the time to look at its thing.
+    pub(super) fn cut_short(&mut self, row: &ExecutionRow) {
+        match self.cut_short.iter_mut().find(|cut| cut.seen.is(row)) {
+            Some(cut) => cut.times += 1,
+            None => self.cut_short.push(CutShort { seen: Seen::of(row), times: 1 }),
+        }
+    }
+
+    /// Whether no slice will have the time to look at its thing.
+    pub(super) fn is_out_of_reach(&self, row: &ExecutionRow) -> bool {
+        self.cut_short.iter().any(|cut| cut.times >= MOST_CUT_SHORT && cut.seen.is(row))
+    }
+
     /// Everything on the page at hand has been dealt with.
     pub(super) fn end_page(&mut self) {
+        self.cut_short.clear();
         for met in self.met.drain(..) {
             let share = Share { rule: met.rule, status: met.status };
             self.stayed.add(OutcomeKind { share, outcome: met.outcome }, 1);

@@ -62,18 +62,18 @@ impl Work {
 const LISTED: u64 = 3;
 
 impl Estimate {
-    /// `full` of what is `due` are described for the archive.
+    /// `full` of what is `due` are described for the archive; `behind` have their things' successes listed.
     pub(super) fn of(
         work: Work,
-        (due, full): (u64, u64),
+        (due, full, behind): (u64, u64, u64),
         operation: Operation,
         needs: Needs,
         rate: CallRate,
     ) -> Self {
         use IotOperation::{
             CancelJobExecution, DeleteJob, DeleteJobExecution, DescribeJob, DescribeJobExecution,
-            DescribeThing, GetJobDocument, ListJobExecutionsForJob, ListTagsForResource,
-            ListThingGroupsForThing,
+            DescribeThing, GetJobDocument, ListJobExecutionsForJob, ListJobExecutionsForThing,
+            ListTagsForResource, ListThingGroupsForThing,
         };
         // Paced apart, calls of several operations that alternate take as long as the most frequent.
         let (mutation, descriptions) = match operation {
@@ -82,7 +82,7 @@ impl Estimate {
             Operation::CancelStale => (CancelJobExecution, 2),
         };
         let a_row = u64::from(calls_of_a_row(operation));
-        let asked = if needs.any() { due } else { full };
+        let asked = if needs.any() { due } else { full }.max(behind);
         let planned = due;
         let due = due.saturating_sub(work.whole_rows);
         let acting = rate.seconds(due * a_row + asked);
@@ -101,6 +101,7 @@ impl Estimate {
             (DescribeJob, facts),
             (ListTagsForResource, facts),
             (DescribeJobExecution, due * descriptions + described),
+            (ListJobExecutionsForThing, behind + (2 * again).min(behind)),
             (ListThingGroupsForThing, rows * u64::from(needs.thing_groups)),
             (DescribeThing, rows * u64::from(needs.thing_attributes)),
             (mutation, due),

@@ -64,6 +64,9 @@ impl fmt::Display for Prognosis {
             }
             Verdict::Due(due) => {
                 write!(f, "due since {} by rule `{}`", due.since, due.rule)?;
+                if let Some(last) = due.behind {
+                    write!(f, ", unless it is among the last {last} successes of its thing")?;
+                }
                 if due.force == Force::EvenInProgress {
                     write!(f, ", with force")?;
                 }

@@ -26,6 +26,7 @@ mod slice;
 mod start;
 mod state;
 mod store;
+mod successes;
 mod tally;
 mod under_way;
 

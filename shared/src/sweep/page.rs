@@ -15,7 +15,7 @@ use super::session::{Lack, Sent, Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::state::{Pending, Sweep};
 use super::under_way::{Turn, UnderWay};
-use crate::access::{AccessPolicy, DecidingPolicy, Decision, Needs, Principal, Refusal};
+use crate::access::{AccessPolicy, AskedFacts, DecidingPolicy, Decision, Needs, Principal, Refusal};
 use crate::archive::{self, ArchiveError, Content, Delete, Receipt, Record};
 use crate::execution::{Execution, ExecutionRow, JobFacts};
 use crate::guard::{Look, look};
@@ -111,12 +111,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         // Reading the facts of a row is a call, too.
         let calls = 1 + calls_of_a_row(A::OPERATION);
         let enough = (since + BELIEVED / calls).min(Instant::now() + session.left() / calls);
-        // A page has one job, and its rule one kind of archive.
-        let reads = due
-            .first()
-            .map(|candidate| reads(needs_of(asked_by_policies, &candidate.due)))
-            .unwrap_or_default();
-        let mut under_way = UnderWay::new(session, reads.clone());
+        let reads_of =
+            |candidate: &Candidacy| calls_before(needs_of(asked_by_policies, &candidate.due), &candidate.due);
+        // A page has one job, and its rule one kind of archive; but of successes it may ask for more.
+        let most = due.iter().max_by_key(|candidate| candidate.due.behind.is_some());
+        let mut under_way = UnderWay::new(session, most.map(reads_of).unwrap_or_default());
         let mut due = due.into_iter().enumerate();
         let (mut allowed, mut met) = (Vec::new(), Vec::new());
         let mut ended = Ok(PageEnd::Done);
@@ -130,20 +129,31 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     let Some((place, candidate)) = due.next() else { continue };
                     let needs = needs_of(asked_by_policies, &candidate.due);
                     // Reading facts takes its time, and acting on what they allow needs some too.
-                    let next = reads.iter().map(|read| session.next_slot(*read)).max();
+                    let reads = reads_of(&candidate);
+                    let next = reads.into_iter().map(|read| session.next_slot(read)).max();
                     if place > 0 && next.is_some_and(|next| next >= enough) {
                         ended = Ok(PageEnd::TooOld);
                         continue;
                     }
+                    if cursor.is_out_of_reach(&candidate.row) {
+                        let problem = "the slices are too short for its thing's successes";
+                        warn!(event = "unreadable", problem, job_id = %facts.job.job_id, row = ?candidate.row);
+                        met.push((place, candidate, Outcome::FactUnreadable));
+                        continue;
+                    }
                     under_way.begin(async move {
-                        let asked = self.asked(session, &facts.job.job_id, &candidate.row, needs).await;
+                        let asked = self.asked_of(session, facts, &candidate, needs).await;
                         (place, candidate, asked)
                     });
                 }
-                Some(Turn::Ended((_, _, Err(stop)))) => ended = ended.and(Err(stop)),
-                Some(Turn::Ended((place, candidate, Ok(Err(problem))))) => {
-                    warn!(event = "unreadable", problem, job_id = %facts.job.job_id, row = ?candidate.row);
-                    met.push((place, candidate, Outcome::FactUnreadable));
+                Some(Turn::Ended((_, candidate, Err(stop)))) => {
+                    if matches!(stop, Stop::OutOfTime) && candidate.due.behind.is_some() {
+                        cursor.cut_short(&candidate.row);
+                    }
+                    ended = ended.and(Err(stop));
+                }
+                Some(Turn::Ended((place, candidate, Ok(Err(outcome))))) => {
+                    met.push((place, candidate, outcome))
                 }
                 Some(Turn::Ended((place, candidate, Ok(Ok(asked))))) => {
                     match self.decide(&session.sweep, facts, (&candidate.row, candidate.due.force), &asked) {
@@ -167,6 +177,32 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
         allowed.sort_by_key(|(place, _)| *place);
         Ok((allowed.into_iter().map(|(_, record)| record).collect(), ended?))
+    }
+
+    /// Reads what has to be known of something due before it is decided on: whether it is behind the last
+    /// successes of its thing, if it has to be, and what is needed of it. `Err` inside: what it comes to
+    /// without a decision.
+    pub(super) async fn asked_of(
+        &self,
+        session: &Session<'_>,
+        facts: &JobFacts,
+        candidate: &Candidacy,
+        needs: Needs,
+    ) -> Result<Result<AskedFacts, Outcome>, Stop> {
+        let Candidacy { row, due } = candidate;
+        let job_id = &facts.job.job_id;
+        let asked = match due.behind {
+            Some(last) => match self.is_behind(session, facts, (row, &due.rule), last).await? {
+                Ok(true) => self.asked(session, job_id, row, needs).await?,
+                Ok(false) => return Ok(Err(Outcome::AmongLast)),
+                Err(problem) => Err(problem),
+            },
+            None => self.asked(session, job_id, row, needs).await?,
+        };
+        Ok(asked.map_err(|problem| {
+            warn!(event = "unreadable", problem, %job_id, ?row);
+            Outcome::FactUnreadable
+        }))
     }
 
     /// The audit trail's line of what a rule has due and the access policy does not give up.
@@ -520,6 +556,12 @@ impl Candidacy {
 /// What has to be read of something due: what the policies ask for, and what its record keeps.
 pub(super) fn needs_of(policies: Needs, due: &Due) -> Needs {
     Needs { description: policies.description || due.archive == ArchiveKind::Full, ..policies }
+}
+
+/// What is called before something due is decided on, one after the other.
+fn calls_before(needs: Needs, due: &Due) -> Vec<IotOperation> {
+    let behind = due.behind.map(|_| IotOperation::ListJobExecutionsForThing);
+    behind.into_iter().chain(reads(needs)).collect()
 }
 
 fn job_of(record: &Record) -> &JobId {

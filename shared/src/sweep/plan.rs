@@ -9,6 +9,7 @@ use super::pace::CallRate;
 use super::state::Sweep;
 use crate::access::Needs;
 use crate::digest;
+use crate::execution::Status;
 use crate::retention::{Breaker, Hundredths, Retention};
 
 /// What a sweep is about to do.
@@ -125,7 +126,12 @@ impl Plan {
         let shares = sweep.tally.due_shares();
         let in_full = shares.iter().filter(|(share, _)| rules.archives_in_full(&share.rule, share.status));
         let full = in_full.map(|(_, count)| count).sum();
-        let estimate = Estimate::of(sweep.work, (due, full), sweep.operation, needs, rate);
+        let of_last = sweep.tally.due_shares();
+        let of_last = of_last.iter().filter(|(share, _)| {
+            share.status == Status::Succeeded && rules.keeps_last(&share.rule).is_some()
+        });
+        let behind = of_last.map(|(_, count)| count).sum();
+        let estimate = Estimate::of(sweep.work, (due, full, behind), sweep.operation, needs, rate);
         Self { due, digest, breaker, estimate: Some(estimate) }
     }
 

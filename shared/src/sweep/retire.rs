@@ -620,7 +620,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             principal: Principal::Sweeper(sweep.operation).to_string(),
             origin: sweep.sweep_id.to_string(),
             decided_at: sweep.now,
-            rule: self.rules.rule_name(&KnownJob::read(&fresh.facts)).to_owned(),
+            rule: self.rules.rule_name(&KnownJob::read(&fresh.facts)).unwrap_or_default().to_owned(),
             policy_source: self.access.source().to_owned(),
             policy_digest: self.access.digest().to_owned(),
             job: fresh.facts.clone(),

@@ -13,15 +13,16 @@ use super::session::{Lack, Session, Stop};
 use super::slice::Worker;
 use super::state::{JobCounts, Sweep};
 use super::store;
+use super::successes::Success;
 use super::tally::{Line, Tally};
 use super::under_way::{Turn, UnderWay};
 use crate::access::{AskedFacts, Decision, ExecutionFacts, Needs, Principal};
 use crate::digest;
-use crate::execution::{ExecutionRow, JobFacts, JobSummary, Status};
+use crate::execution::{ExecutionRow, JobFacts, JobStatus, JobSummary, Status};
 use crate::ids::JobId;
 use crate::operation::Operation;
 use crate::ports::{Force, ListedExecution, ListedJob, Page, ReadJobs, SliceQueue};
-use crate::retention::{Due, KnownJob, Limit, NotKnown, Verdict};
+use crate::retention::{Due, KeepReason, KnownJob, Limit, NotKnown, Verdict};
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// Lists one page of jobs into a segment.
@@ -71,10 +72,22 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     continue;
                 }
             };
+            // AWS takes its executions away by itself.
+            if job.status == Some(JobStatus::DeletionInProgress) {
+                jobs.gone += 1;
+                continue;
+            }
             match self.rules.shortest(A::OPERATION, &KnownJob::listed(&job)) {
                 Limit::Never => jobs.never += 1,
                 Limit::After(limit)
                     if now.checked_sub(limit).is_ok_and(|youngest| job.created_at <= youngest) =>
+                {
+                    kept.push(job);
+                }
+                // Its successes are the newest of their things.
+                Limit::After(_)
+                    if A::OPERATION == Operation::DeleteExpired
+                        && self.rules.may_keep_last(&KnownJob::listed(&job)) =>
                 {
                     kept.push(job);
                 }
@@ -91,7 +104,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         mut cursor: ScanCursor,
     ) -> Result<(), Stop> {
         if cursor.segment >= session.sweep.jobs.segments {
-            session.sweep.phase = session.sweep.blockers.next_phase();
+            session.write_successes().await?;
+            session.sweep.phase = if session.sweep.successes.any() {
+                Phase::Ranking { next: 0 }
+            } else {
+                session.sweep.blockers.next_phase()
+            };
             return Ok(session.save().await?);
         }
         let sweep_id = session.sweep.sweep_id.clone();
@@ -148,7 +166,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
                 facts = Some(self.job_facts(session, &job.job_id).await?);
             }
-            // AWS takes its executions away by itself.
+            // Since it was listed.
             if facts.as_ref().is_some_and(is_being_deleted) {
                 session.sweep.jobs.gone += 1;
                 return Ok(());
@@ -173,26 +191,32 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             session.sweep.phase = Phase::Scanning(cursor.clone());
             session.save_now_and_then().await?;
+            session.write_many_successes().await?;
         }
         let tally = std::mem::take(&mut cursor.job);
-        let (due, seen) = (tally.due_shares(), tally.total());
+        let (due, seen, among_last) = (tally.due_shares(), tally.total(), tally.among_last());
         let sweep = &mut session.sweep;
         sweep.jobs.scanned += 1;
         sweep.tally.merge(tally);
         let total = due.total();
+        let whole = match facts {
+            Some(Ok(facts)) if total > 0 && total == seen => {
+                self.plans_to_retire(&mut sweep.whole_jobs, &facts, total)
+            }
+            Some(_) | None => false,
+        };
         if total > 0 {
-            let all = total == seen;
-            let whole = match facts {
-                Some(Ok(facts)) if all => self.plans_to_retire(&mut sweep.whole_jobs, &facts, total),
-                Some(_) | None => false,
-            };
             let count = total.to_string();
             let parts = [sweep.candidates_digest.as_str(), job.job_id.as_str(), &count];
             sweep.candidates_digest = digest::of(parts.into_iter().chain(whole.then_some("whole")));
             sweep.work.add(cursor.pages, whole.then_some(total));
-            cursor.candidates.push(Candidate { job_id: job.job_id.clone(), due, whole });
         }
-        Ok(())
+        // What may be among the last falls due when everything has been seen.
+        if total + among_last > 0 {
+            let (job_id, pages) = (job.job_id.clone(), cursor.pages);
+            cursor.candidates.push(Candidate { job_id, due, whole, pages, behind: None });
+        }
+        Ok(session.write_many_successes().await?)
     }
 
     /// Which of a job's executions a sweep looks at. Cancelling looks at what waits only, unless a rule
@@ -244,6 +268,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     ) -> Result<Vec<String>, Stop> {
         let needs = self.needs();
         let now = session.sweep.now;
+        let segment = cursor.segment;
+        let note = |row: &ExecutionRow, rule: &str, due| {
+            session.note_success(Success::of(&job.job_id, row, rule, segment, due));
+        };
         let judged = |seen: &mut Vec<Seen>, row: &ExecutionRow| {
             if needs.any() {
                 seen.push(Seen::of(row));
@@ -268,7 +296,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     if cursor.judged.iter().any(|seen| seen.is(&row)) {
                         continue;
                     }
-                    let Some((due, facts)) = self.propose(now, &mut cursor.job, facts, (job, &row)) else {
+                    let verdict = self.rules.judge(A::OPERATION, now, &known(facts, job), &row);
+                    let ranked = verdict.as_ref().ok().and_then(|verdict| self.ranked(&row, verdict));
+                    let Some((due, facts)) = propose(now, &mut cursor.job, facts, (verdict, &row)) else {
+                        ranked.into_iter().for_each(|rule| note(&row, &rule, false));
                         judged(&mut cursor.judged, &row);
                         continue;
                     };
@@ -279,11 +310,18 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 }
                 Some(Turn::Ended((_, _, _, Err(stop)))) => ended = ended.and(Err(stop)),
                 Some(Turn::Ended((row, due, facts, Ok(asked)))) => {
-                    match asked.map(|asked| self.decide(&session.sweep, facts, (&row, due.force), &asked)) {
-                        Ok(Decision::Allow(_)) => cursor.job.due(Line::of(&due.rule, &row, now)),
-                        Ok(Decision::Deny(refusal)) => {
-                            cursor.job.refused(Line::of(&due.rule, &row, now), &refusal);
+                    let line = Line::of(&due.rule, &row, now);
+                    let decided =
+                        asked.map(|asked| self.decide(&session.sweep, facts, (&row, due.force), &asked));
+                    if due.behind.is_some() {
+                        note(&row, &due.rule, matches!(decided, Ok(Decision::Allow(_))));
+                    }
+                    match decided {
+                        Ok(Decision::Allow(_)) if due.behind.is_some() => {
+                            cursor.job.kept(line, KeepReason::AmongLast);
                         }
+                        Ok(Decision::Allow(_)) => cursor.job.due(line),
+                        Ok(Decision::Deny(refusal)) => cursor.job.refused(line, &refusal),
                         Err(problem) => cursor.job.unreadable(problem),
                     }
                     judged(&mut cursor.judged, &row);
@@ -293,34 +331,20 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         ended.map(|()| unreadable)
     }
 
-    /// Judges one row by the retention rules: counts it, unless they have it due. The job's facts have been
-    /// read where a row of it asks for them.
-    fn propose<'f>(
-        &self,
-        now: Timestamp,
-        tally: &mut Tally,
-        facts: Option<&'f Result<JobFacts, String>>,
-        (job, row): (&JobSummary, &ExecutionRow),
-    ) -> Option<(Due, &'f JobFacts)> {
-        match (self.rules.judge(A::OPERATION, now, &known(facts, job), row), facts) {
-            (Ok(Verdict::Keep { reason, rule, until }), _) => {
-                tally.kept(Line::of(&rule, row, now), reason);
-                until.into_iter().for_each(|until| tally.comes_due(now, until));
-            }
-            (Ok(Verdict::Due(due)), Some(Ok(facts))) => return Some((due, facts)),
-            (Ok(Verdict::Due(_)) | Err(NotKnown), Some(Err(problem))) => tally.unreadable(problem.clone()),
-            (Err(NotKnown), Some(Ok(_)) | None) | (Ok(Verdict::Due(_)), None) => {
-                tally.unreadable(NotKnown.to_string());
-            }
-        }
-        None
+    /// The rule of an execution that counts among the successes of its thing of which the rule keeps the last.
+    fn ranked(&self, row: &ExecutionRow, verdict: &Verdict) -> Option<String> {
+        let rule = verdict.rule();
+        let ranked = A::OPERATION == Operation::DeleteExpired
+            && row.status == Status::Succeeded
+            && self.rules.keeps_last(rule).is_some();
+        ranked.then(|| rule.to_owned())
     }
 
     /// Reads a job and its tags. `Err` inside: they cannot be known, and what cannot be known
     /// is not acted on.
     pub(super) async fn job_facts(
         &self,
-        session: &mut Session<'_>,
+        session: &Session<'_>,
         job: &JobId,
     ) -> Result<Result<JobFacts, String>, Stop> {
         let described = match session.read(IotOperation::DescribeJob, || self.iot.describe_job(job)).await? {
@@ -394,6 +418,28 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let facts = ExecutionFacts { job_id: &job.job.job_id, row, job, asked };
         self.access.decide(&principal, A::OPERATION.action(), &facts, &terms)
     }
+}
+
+/// Counts a row that the retention rules have judged, unless they have it due. The job's facts have been read
+/// where a row of it asks for them.
+fn propose<'f>(
+    now: Timestamp,
+    tally: &mut Tally,
+    facts: Option<&'f Result<JobFacts, String>>,
+    (verdict, row): (Result<Verdict, NotKnown>, &ExecutionRow),
+) -> Option<(Due, &'f JobFacts)> {
+    match (verdict, facts) {
+        (Ok(Verdict::Keep { reason, rule, until }), _) => {
+            tally.kept(Line::of(&rule, row, now), reason);
+            until.into_iter().for_each(|until| tally.comes_due(now, until));
+        }
+        (Ok(Verdict::Due(due)), Some(Ok(facts))) => return Some((due, facts)),
+        (Ok(Verdict::Due(_)) | Err(NotKnown), Some(Err(problem))) => tally.unreadable(problem.clone()),
+        (Err(NotKnown), Some(Ok(_)) | None) | (Ok(Verdict::Due(_)), None) => {
+            tally.unreadable(NotKnown.to_string());
+        }
+    }
+    None
 }
 
 /// What is known of a job whose facts have been read where a row of it asks for them.

@@ -17,6 +17,7 @@ use super::report::Report;
 use super::slice::{SliceError, SliceTime, Worker};
 use super::state::{Lease, Sweep, SweepStatus};
 use super::store::{self, StoreError};
+use super::successes::{RulesOfJobs, Success};
 use crate::ports::{MutationError, ReadError, chain};
 
 /// What is kept free before the deadline, for the call under way, the state and the message; a
@@ -41,6 +42,10 @@ pub(super) struct Session<'a> {
     started: Timestamp,
     origin: Instant,
     saved: Instant,
+    /// Successes that have not been written yet.
+    pub(super) successes: Mutex<Vec<Success>>,
+    /// Which rule decides for which job. Whoever has it reads what it does not tell.
+    pub(super) rules_of_jobs: tokio::sync::Mutex<RulesOfJobs>,
 }
 
 /// Calls by operation, and how many of them were throttled.
@@ -120,6 +125,7 @@ impl<'a> Session<'a> {
     ) -> Self {
         let left = Duration::try_from(time.deadline.duration_since(time.now)).unwrap_or_default();
         let deadline = origin + left.saturating_sub(MARGIN.min(left / 3));
+        let rules_of_jobs = tokio::sync::Mutex::new(sweep.rules_of_jobs.clone());
         Self {
             bucket: worker.bucket,
             sweep,
@@ -129,6 +135,8 @@ impl<'a> Session<'a> {
             started: time.now,
             origin,
             saved: Instant::now(),
+            successes: Mutex::default(),
+            rules_of_jobs,
         }
     }
 
@@ -155,8 +163,13 @@ impl<'a> Session<'a> {
 
     /// Writes the state, if nobody else has written it since.
     pub(super) async fn save(&mut self) -> Result<(), SliceError> {
+        // What the state says has been seen must be there.
+        self.write_successes().await?;
         self.tell_calls();
-        self.sweep.updated_at = self.now();
+        let now = self.now();
+        self.rules_of_jobs.get_mut().forget(now);
+        self.sweep.rules_of_jobs = self.rules_of_jobs.get_mut().clone();
+        self.sweep.updated_at = now;
         let key = store::state_key(&self.sweep.sweep_id);
         let mode = PutMode::Update(self.version.clone());
         self.version = match store::put(self.bucket, &key, &self.sweep, mode).await {

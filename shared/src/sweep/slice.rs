@@ -171,6 +171,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             match session.sweep.phase.clone() {
                 Phase::Listing { token, restarts } => self.list_jobs(session, token, restarts).await?,
                 Phase::Scanning(cursor) => self.scan_segment(session, cursor).await?,
+                Phase::Ranking { next } => self.rank_successes(session, next).await?,
+                Phase::Planning { segment } => self.plan_successes(session, segment).await?,
                 Phase::LookingAtThings { next } => self.look_at_things(session, next).await?,
                 Phase::Checking => self.check(session).await?,
                 Phase::Applying(cursor) => self.apply_segment(session, cursor).await?,

@@ -128,6 +128,7 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         sweep.tally = stopped.tally;
         sweep.whole_jobs = stopped.whole_jobs;
         sweep.blockers = stopped.blockers;
+        sweep.successes = stopped.successes;
         sweep.rules_source = stopped.rules_source;
         sweep.rules_digest = stopped.rules_digest;
         sweep.policy_source = stopped.policy_source;

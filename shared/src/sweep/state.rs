@@ -15,6 +15,7 @@ use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Plan;
 use super::retire::WholeJobs;
+use super::successes::{RulesOfJobs, Written};
 use super::tally::Tally;
 use crate::operation::Operation;
 
@@ -172,6 +173,12 @@ pub struct Sweep {
     /// Who is blocked on the things on which something is stale.
     #[serde(default)]
     pub blockers: Blockers,
+    /// What has been written of successes for a ranking.
+    #[serde(default)]
+    pub(super) successes: Written,
+    /// What is known of other jobs' rules.
+    #[serde(skip_serializing_if = "RulesOfJobs::is_empty", default)]
+    pub(super) rules_of_jobs: RulesOfJobs,
     /// A digest of the candidates so far.
     pub(super) candidates_digest: String,
     /// What the candidates cost to go through.
@@ -258,6 +265,8 @@ impl Sweep {
             jobs: JobCounts::default(),
             tally: Tally::default(),
             blockers: Blockers::default(),
+            successes: Written::default(),
+            rules_of_jobs: RulesOfJobs::default(),
             candidates_digest: String::new(),
             work: Work::default(),
             whole_jobs: WholeJobs::default(),

@@ -58,6 +58,26 @@ pub(super) fn candidates_key(id: &SweepId, segment: u64) -> String {
     format!("{ROOT}/{id}/candidates/{segment:06}.json")
 }
 
+/// Successes under rules that keep the last ones, a part of them all.
+pub(super) fn successes_prefix(id: &SweepId, part: u64) -> String {
+    format!("{ROOT}/{id}/successes/{part:02}/")
+}
+
+/// What of a share of the successes is not among the last, of a segment's jobs.
+pub(super) fn behind_key(id: &SweepId, segment: u64, share: u64) -> String {
+    format!("{}{share:05}.json", behind_prefix(id, segment))
+}
+
+/// What of the successes of a segment's jobs is not among the last.
+pub(super) fn behind_prefix(id: &SweepId, segment: u64) -> String {
+    format!("{ROOT}/{id}/behind/{segment:06}/")
+}
+
+/// Segments of jobs with something due, where successes have been ranked.
+pub(super) fn planned_key(id: &SweepId, segment: u64) -> String {
+    format!("{ROOT}/{id}/planned/{segment:06}.json")
+}
+
 /// Things from which a job's executions were taken, as CreateJob takes them.
 pub(super) fn reissue_key(id: &SweepId, job: &JobId, name: &str) -> String {
     format!("{ROOT}/{id}/reissue/{job}/{name}.json")

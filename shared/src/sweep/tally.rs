@@ -68,6 +68,21 @@ impl Tally {
         self.count(line, reason.as_str());
     }
 
+    /// How many are kept because they may be among the last.
+    pub(super) fn among_last(&self) -> u64 {
+        let among = |kind: &VerdictKind| kind.verdict == KeepReason::AmongLast.as_str();
+        self.verdicts.iter().filter(|(kind, _)| among(kind)).map(|(_, count)| count).sum()
+    }
+
+    /// Has so many of those due that were kept because they may be among the last, or as many as there
+    /// are. Tells how many.
+    pub(super) fn fall_due(&mut self, share: &Share, count: u64) -> u64 {
+        let kept = VerdictKind { share: share.clone(), verdict: KeepReason::AmongLast.as_str().to_owned() };
+        let count = self.verdicts.take(&kept, count);
+        self.verdicts.add(VerdictKind { verdict: DUE.to_owned(), ..kept }, count);
+        count
+    }
+
     /// Notes that one which is kept comes due at `until`.
     pub fn comes_due(&mut self, now: Timestamp, until: Timestamp) {
         self.forecast.count(now, until);

@@ -260,7 +260,12 @@ impl ReadJobs for Prompter {
         Err(unavailable("ListJobExecutionsForThing"))
     }
 
-    async fn list_on_thing(&self, _: &ThingName, _: Status) -> Result<Page<ListedOnThing>, ReadError> {
+    async fn list_on_thing(
+        &self,
+        _: &ThingName,
+        _: Status,
+        _: Option<&str>,
+    ) -> Result<Page<ListedOnThing>, ReadError> {
         Err(unavailable("ListJobExecutionsForThing"))
     }
 

@@ -159,11 +159,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if needs.any() && half && !records.is_empty() {
                 return Ok((records, PageEnd::TooOld));
             }
-            let asked = match self.asked(session, job, &candidate.row, needs).await? {
+            let asked = match self.asked_of(session, facts, &candidate, needs).await? {
                 Ok(asked) => asked,
-                Err(problem) => {
-                    warn!(event = "unreadable", problem, job_id = %job, row = ?candidate.row);
-                    check.meet(candidate.row.identity(), Outcome::FactUnreadable);
+                Err(outcome) => {
+                    check.meet(candidate.row.identity(), outcome);
                     continue;
                 }
             };
