@@ -14,7 +14,7 @@ CLIENTS := .local/venv-clients/bin/python
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo up down test test-rust policy-test prove mutants test-e2e sam-local check build clean
+.PHONY: help demo up down test test-rust policy-test prove mutants bench test-e2e sam-local check build clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,9 @@ prove: ## Prove claims about the shipped access policy, for every request there 
 
 mutants: ## Change the access module in many small ways, and see that the tests notice (half an hour on two cores)
 	@$(PYTHON) dev/mutants.py
+
+bench: ## Measure the hot parts and the memory of whole sweeps; writes target/bench/results.json
+	@$(PYTHON) dev/bench.py
 
 test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
 	@$(CLIENTS) dev/stack.py build

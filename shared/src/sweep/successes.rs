@@ -34,7 +34,7 @@ use crate::retention::KnownJob;
 const PARTS: u64 = u64::BITS as u64;
 
 /// How many successes are held in memory: before they are written, and, about, when they are ranked.
-const HELD: usize = 16_384;
+const HELD: usize = 8_192;
 
 /// How many objects are written or read at once.
 const AT_ONCE: usize = 8;
@@ -124,6 +124,11 @@ impl Success {
     pub(super) fn of(job: &JobId, row: &ExecutionRow, rule: &str, segment: u64, due: bool) -> Self {
         let (rule, thing_name) = (rule.to_owned(), row.thing_name.clone());
         Self { rule, thing_name, newness: Newness::of(job, row), segment, due }
+    }
+
+    /// What it is ranked with.
+    fn group(&self) -> (&str, &str) {
+        (&self.rule, self.thing_name.as_str())
     }
 
     fn part(&self) -> u64 {
@@ -238,18 +243,17 @@ fn rank(
     mut successes: Vec<Success>,
     keeps: impl Fn(&str) -> Option<NonZeroU32>,
 ) -> BTreeMap<u64, Vec<Behind>> {
-    let group = |success: &Success| (success.rule.clone(), success.thing_name.clone());
     // The newest first; what has been met with twice is one.
-    successes.sort_by_cached_key(|success| (group(success), std::cmp::Reverse(success.newness.clone())));
+    successes.sort_by(|a, b| a.group().cmp(&b.group()).then_with(|| b.newness.cmp(&a.newness)));
     successes.dedup_by(|later, first| {
-        let same = group(later) == group(first)
+        let same = later.group() == first.group()
             && later.newness.job_id == first.newness.job_id
             && later.newness.identity() == first.newness.identity();
         first.due &= !same || later.due;
         same
     });
     let mut due: BTreeMap<u64, BTreeMap<(JobId, String), Vec<u64>>> = BTreeMap::new();
-    for of_thing in successes.chunk_by(|a, b| group(a) == group(b)) {
+    for of_thing in successes.chunk_by(|a, b| a.group() == b.group()) {
         let last = of_thing.first().and_then(|success| keeps(&success.rule));
         // Without a number nothing is known to be behind.
         let last = last.map_or(usize::MAX, |last| last.get() as usize);
