@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use shared::lane::{LaneName, in_lane};
 use shared::operation::Operation;
 use shared::ports::{Cause, SliceQueue};
 use shared::sweep::SliceMessage;
@@ -12,7 +13,7 @@ use crate::script::{Fault, Script};
 /// A queue in memory.
 #[derive(Debug, Clone, Default)]
 pub struct FakeQueue {
-    sent: Arc<Mutex<Vec<SliceMessage>>>,
+    sent: Arc<Mutex<Vec<(Option<LaneName>, SliceMessage)>>>,
     script: Script,
 }
 
@@ -30,17 +31,27 @@ impl FakeQueue {
 
     /// What was sent so far.
     pub fn sent(&self) -> Vec<SliceMessage> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.iter().map(|(_, slice)| slice.clone()).collect()
+    }
+
+    /// What was sent so far in a message group, which is delivered one after the other.
+    pub fn group(&self, group: &str) -> Vec<SliceMessage> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |lane: &Option<LaneName>, slice: &SliceMessage| {
+            in_lane(slice.sweep_id.operation(), lane.as_ref()) == group
+        };
+        sent.iter().filter(|(lane, slice)| of(lane, slice)).map(|(_, slice)| slice.clone()).collect()
     }
 }
 
 impl SliceQueue for FakeQueue {
-    async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
+    async fn send(&self, slice: &SliceMessage, lane: Option<&LaneName>) -> Result<(), Cause> {
         let fault = self.script.begin("send", &slice.deduplication_id()).await;
         if matches!(fault, None | Some(Fault::LostAfter)) {
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-            if !sent.contains(slice) {
-                sent.push(slice.clone());
+            if !sent.iter().any(|(_, there)| there == slice) {
+                sent.push((lane.cloned(), slice.clone()));
             }
         }
         if fault.is_some() {
