@@ -13,7 +13,8 @@ use crate::script::{Fault, Script};
 /// A queue in memory.
 #[derive(Debug, Clone, Default)]
 pub struct FakeQueue {
-    sent: Arc<Mutex<Vec<(Option<LaneName>, SliceMessage)>>>,
+    /// With the message group of each.
+    sent: Arc<Mutex<Vec<(String, SliceMessage)>>>,
     script: Script,
 }
 
@@ -38,10 +39,7 @@ impl FakeQueue {
     /// What was sent so far in a message group, which is delivered one after the other.
     pub fn group(&self, group: &str) -> Vec<SliceMessage> {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |lane: &Option<LaneName>, slice: &SliceMessage| {
-            in_lane(slice.sweep_id.operation(), lane.as_ref()) == group
-        };
-        sent.iter().filter(|(lane, slice)| of(lane, slice)).map(|(_, slice)| slice.clone()).collect()
+        sent.iter().filter(|(of, _)| of == group).map(|(_, slice)| slice.clone()).collect()
     }
 }
 
@@ -51,7 +49,7 @@ impl SliceQueue for FakeQueue {
         if matches!(fault, None | Some(Fault::LostAfter)) {
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
             if !sent.iter().any(|(_, there)| there == slice) {
-                sent.push((lane.cloned(), slice.clone()));
+                sent.push((in_lane(slice.sweep_id.operation(), lane), slice.clone()));
             }
         }
         if fault.is_some() {
