@@ -94,8 +94,9 @@ impl<I> fmt::Debug for LaneClients<I> {
 }
 
 impl<I: Send + Sync> FurtherLanes<I> for LaneClients<I> {
-    fn iot(&self, name: &LaneName) -> Option<&I> {
-        let (lane, client) = self.lanes.iter().find(|(lane, _)| lane.name == *name)?;
+    fn iot(&self, name: &LaneName, place: &str) -> Option<&I> {
+        let (lane, client) =
+            self.lanes.iter().find(|(lane, _)| lane.name == *name && lane.place() == place)?;
         Some(client.get_or_init(|| (self.open)(&self.config(lane))))
     }
 }
@@ -307,9 +308,16 @@ mod tests {
     async fn another_region_is_called_with_the_functions_own_credentials() {
         let cloud = Cloud::default();
         let clients = clients(cloud.open().await, false);
-        assert!(clients.iot(&lane("eu")).is_none());
-        let iot = clients.iot(&lane("us")).unwrap();
-        assert!(std::ptr::eq(iot, clients.iot(&lane("us")).unwrap()), "it is kept");
+        for (name, place) in [
+            ("eu", "us-east-1"),
+            ("us", "us-west-2"),
+            ("us", "us-east-1@111122223333"),
+            ("plant", "ap-south-1"),
+        ] {
+            assert!(clients.iot(&lane(name), place).is_none(), "{name} of {place}");
+        }
+        let iot = clients.iot(&lane("us"), "us-east-1").unwrap();
+        assert!(std::ptr::eq(iot, clients.iot(&lane("us"), "us-east-1").unwrap()), "it is kept");
         iot.list_jobs(None).await.unwrap();
         let asked = cloud.asked();
         assert_eq!(asked.len(), 1);
@@ -321,7 +329,7 @@ mod tests {
         let cloud = Cloud::default();
         let clients = clients(cloud.open().await, false);
         assert!(cloud.asked().is_empty(), "nothing is assumed before it is used");
-        let iot = clients.iot(&lane("plant")).unwrap();
+        let iot = clients.iot(&lane("plant"), "ap-south-1@111122223333").unwrap();
         cloud.assumed("first", SignedDuration::from_hours(1));
         iot.list_jobs(None).await.unwrap();
         iot.list_jobs(None).await.unwrap();
@@ -338,7 +346,7 @@ mod tests {
 
         // Ten seconds before they expire they are not used any more.
         let clients = self::clients(cloud.open().await, false);
-        let iot = clients.iot(&lane("plant")).unwrap();
+        let iot = clients.iot(&lane("plant"), "ap-south-1@111122223333").unwrap();
         cloud.assumed("short", SignedDuration::from_secs(5));
         iot.list_jobs(None).await.unwrap();
         cloud.assumed("next", SignedDuration::from_hours(1));
@@ -351,7 +359,7 @@ mod tests {
     async fn a_role_that_is_refused_is_told_from_one_that_cannot_be_had_just_now() {
         let cloud = Cloud::default();
         let clients = clients(cloud.open().await, false);
-        let iot = clients.iot(&lane("plant")).unwrap();
+        let iot = clients.iot(&lane("plant"), "ap-south-1@111122223333").unwrap();
         for (status, code) in
             [(403, "AccessDenied"), (403, "RegionDisabledException"), (400, "ValidationError")]
         {

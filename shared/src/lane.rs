@@ -138,9 +138,13 @@ impl Lane {
         }
     }
 
-    /// What the lane is of: two lanes of the same would share quotas.
-    fn place(&self) -> (Option<&str>, &str) {
-        (self.role.as_ref().map(RoleArn::account), &self.region)
+    /// What the lane is of, `REGION` or `REGION@ACCOUNT`: two lanes of the same would share quotas, and a name
+    /// that is given to another place is another lane.
+    pub fn place(&self) -> String {
+        match &self.role {
+            None => self.region.clone(),
+            Some(role) => format!("{}@{}", self.region, role.account()),
+        }
     }
 }
 

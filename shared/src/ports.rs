@@ -247,13 +247,14 @@ pub trait DeleteJobs: Send + Sync {
 
 /// What reaches AWS IoT Jobs in the further lanes.
 pub trait FurtherLanes<I>: fmt::Debug + Send + Sync {
-    /// In this lane. `None` if the deployment has none of that name.
-    fn iot(&self, lane: &LaneName) -> Option<&I>;
+    /// In the lane of this name and place. `None` if the deployment has none of that name, or has it in another
+    /// place.
+    fn iot(&self, lane: &LaneName, place: &str) -> Option<&I>;
 }
 
 /// No lane but the home lane.
 impl<I> FurtherLanes<I> for () {
-    fn iot(&self, _: &LaneName) -> Option<&I> {
+    fn iot(&self, _: &LaneName, _: &str) -> Option<&I> {
         None
     }
 }

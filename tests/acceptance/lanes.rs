@@ -11,7 +11,7 @@ use shared::api::CallerIdentity;
 use shared::archive::Record;
 use shared::document::Current;
 use shared::execution::{JobStatus, Status};
-use shared::lane::{LaneName, Lanes};
+use shared::lane::{Lane, LaneName, Lanes};
 use shared::operation::Operation;
 use shared::ports::FurtherLanes;
 use shared::sweep::{StartError, SweepId, SweepStatus, Trigger};
@@ -26,6 +26,7 @@ use crate::sweep_stage::{Sweeps, count, fleet, reissued, rule, staged, things, t
 #[derive(Debug)]
 struct Us {
     name: LaneName,
+    place: &'static str,
     iot: FakeIot,
     script: Script,
 }
@@ -35,7 +36,7 @@ impl Us {
         let script = Script::default();
         let iot = FakeIot::new(script.clone(), now());
         iot.move_to("us-east-1:123456789012");
-        Self { name: us(), iot, script }
+        Self { name: us(), place: "us-east-1", iot, script }
     }
 
     /// With the fleet that the home lane has, to the last name.
@@ -51,8 +52,8 @@ impl Us {
 }
 
 impl FurtherLanes<FakeIot> for Us {
-    fn iot(&self, lane: &LaneName) -> Option<&FakeIot> {
-        (*lane == self.name).then_some(&self.iot)
+    fn iot(&self, lane: &LaneName, place: &str) -> Option<&FakeIot> {
+        (*lane == self.name && place == self.place).then_some(&self.iot)
     }
 }
 
@@ -61,7 +62,8 @@ fn us() -> LaneName {
 }
 
 fn in_us(operation: Operation, id: &str) -> Trigger {
-    Trigger { lane: Some(us()), ..trigger(operation, id) }
+    let lane = Lane { name: us(), region: "us-east-1".to_owned(), role: None };
+    Trigger { lane: Some(lane), ..trigger(operation, id) }
 }
 
 impl Sweeps<'_> {
@@ -159,6 +161,7 @@ async fn a_sweep_of_one_lane_never_touches_another_and_its_records_tell_which_it
         sweeps.deliver_group(&format!("{operation}.us")).await;
         let report = sweeps.report(&id).await;
         assert_eq!((&report["status"], &report["lane"]), (&"SUCCEEDED".into(), &"us".into()), "{report}");
+        assert_eq!(report["place"], "us-east-1");
         assert_eq!(stage.iot.executions(), before);
         let home = stage.script.calls();
         let home: Vec<_> =
@@ -293,14 +296,17 @@ async fn a_lane_that_is_taken_out_of_the_settings_fails_its_sweep() {
             sweeps.slice(&stage.queue.sent()[nth], now()).await.unwrap();
         }
         let (calls, before) = (further.script.calls().len(), stage.iot.executions());
-        let without = Sweeps { rate: "1", seconds: 15, ..Sweeps::new(&stage) };
+        // It is not there at all, or its name is another Region's by now.
+        let moved = Us { place: "us-west-2", iot: further.iot.clone(), ..Us::new() };
+        let lanes: &dyn FurtherLanes<FakeIot> = if slices == 2 { &() } else { &moved };
+        let without = Sweeps { lanes, rate: "1", seconds: 15, ..Sweeps::new(&stage) };
         let last = stage.queue.sent()[slices - 1].clone();
         for _ in 0..2 {
             without.slice(&last, now() + SignedDuration::from_mins(5)).await.unwrap();
         }
         let report = sweeps.report(&id).await;
         assert_eq!((&report["status"], &report["lane"]), (&"FAILED".into(), &"us".into()), "{report}");
-        let told = "the lane `us` is not among this deployment's Lanes any more";
+        let told = "the lane `us` of us-east-1 is not among this deployment's Lanes any more";
         assert_eq!(report["failure"], told, "{report}");
         assert_eq!(stage.queue.sent().len(), slices, "nothing comes after it");
         assert_eq!(
@@ -337,6 +343,11 @@ async fn a_plan_is_released_in_the_lane_that_it_is_of() {
             "{refused:?}"
         );
     }
+    // The name is another Region's by now.
+    let elsewhere = Lane { name: us(), region: "us-west-2".to_owned(), role: None };
+    let moved = Trigger { lane: Some(elsewhere), ..trigger(Operation::DeleteExpired, "b") };
+    let refused = sweeps.start(&released(&of_us, moved)).await.unwrap_err().to_string();
+    assert!(refused.contains("one of us-east-1, which is not what its lane is of any more"), "{refused}");
     assert_eq!((stage.mutations(), further.mutations()), (0, 0));
     let id = sweeps.start(&released(&of_us, in_us(Operation::DeleteExpired, "c"))).await.unwrap().sweep_id;
     sweeps.deliver_all().await;

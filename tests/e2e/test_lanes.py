@@ -193,7 +193,7 @@ def test_a_lane_that_is_not_there_any_more_fails_its_sweep(places, lanes, sweeps
     with places[None].configured("DeleteExpired", JOBWARDEN_LANES=""):
         state = sweeps.ended(sweeps.start("delete-expired", dryRun=False, lane="us"))
     assert state["status"] == "FAILED"
-    assert state["failure"] == "the lane `us` is not among this deployment's Lanes any more"
+    assert state["failure"] == "the lane `us` of us-east-1 is not among this deployment's Lanes any more"
     assert [lane.statuses() for lane in lanes] == [UNTOUCHED] * 3
 
 

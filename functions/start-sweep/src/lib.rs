@@ -51,17 +51,18 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
     async fn start_everywhere(&self, trigger: Trigger, now: Timestamp) -> Result<Value, Cause> {
         let mut started = Vec::new();
         let mut failed = Vec::new();
-        for lane in iter::once(None).chain(self.lanes.iter().map(|lane| Some(&lane.name))) {
+        for lane in iter::once(None).chain(self.lanes.iter().map(Some)) {
+            let name = lane.map(|lane| &lane.name);
             let trigger = Trigger { lane: lane.cloned(), ..trigger.clone() };
             match Box::pin(self.starter().start(&trigger, now)).await {
                 Ok(sweep) => {
                     let mut told = json!({ "sweepId": sweep.sweep_id, "dryRun": sweep.dry_run });
-                    if let (Some(lane), Some(told)) = (lane, told.as_object_mut()) {
-                        told.insert("lane".to_owned(), json!(lane));
+                    if let (Some(name), Some(told)) = (name, told.as_object_mut()) {
+                        told.insert("lane".to_owned(), json!(name));
                     }
                     started.push(told);
                 }
-                Err(error) => failed.push(format!("{}: {}", told(lane), chain(&error))),
+                Err(error) => failed.push(format!("{}: {}", told(name), chain(&error))),
             }
         }
         if failed.is_empty() {
@@ -87,12 +88,10 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
         permit(&*self.access.get().await, &caller, action)?;
         // After that: whoever may not start a sweep does not learn which lanes there are.
-        if let Some(lane) = &request.lane {
-            self.lanes.find(lane).map_err(|violation| ApiError::from(vec![violation]))?;
-        }
+        let lane = request.lane.as_ref().map(|lane| self.lanes.find(lane).cloned()).transpose();
         let trigger = Trigger {
             operation: request.operation,
-            lane: request.lane,
+            lane: lane.map_err(|violation| ApiError::from(vec![violation]))?,
             dry_run: request.dry_run,
             release_plan: request.release_plan,
             requested_by: principal.to_string(),

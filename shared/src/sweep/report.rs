@@ -32,6 +32,9 @@ pub struct Report {
     /// The lane that it is in, if not the home lane.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lane: Option<LaneName>,
+    /// The Region and account of that lane, `REGION` or `REGION@ACCOUNT`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
     /// Whether it only planned.
     pub dry_run: bool,
     /// Who started it.
@@ -137,6 +140,7 @@ impl Report {
             sweep_id: sweep.sweep_id.clone(),
             operation: sweep.operation,
             lane: sweep.lane.clone(),
+            place: sweep.place.clone(),
             dry_run: sweep.dry_run,
             requested_by: sweep.requested_by.clone(),
             status: sweep.status,

@@ -117,7 +117,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             step = message.step, attempt = session.sweep.attempt,
         );
 
-        let worked = match self.in_lane(session.sweep.lane.as_ref()) {
+        let worked = match self.in_lane(&session.sweep) {
             Ok(worker) => worker.work(&mut session).await,
             Err(stop) => Err(stop),
         };
@@ -161,15 +161,16 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         Ok(SliceEnd::AlreadyTaken)
     }
 
-    /// The same worker, at the lane of a sweep. A lane that the deployment does not have any more will not be
-    /// there the next time either.
-    fn in_lane(&self, lane: Option<&LaneName>) -> Result<Self, Stop> {
-        let iot = match lane {
-            None => self.iot,
-            Some(lane) => self.lanes.iot(lane).ok_or_else(|| {
-                Stop::Failed(format!("the lane `{lane}` is not among this deployment's Lanes any more"))
-            })?,
-        };
+    /// The same worker, at the lane of a sweep. A lane that the deployment does not have any more, or has in
+    /// another place, will not be there the next time either.
+    fn in_lane(&self, sweep: &Sweep) -> Result<Self, Stop> {
+        let Some(lane) = &sweep.lane else { return Ok(Self { ..*self }) };
+        let place = sweep.place.as_deref().unwrap_or_default();
+        let iot = self.lanes.iot(lane, place).ok_or_else(|| {
+            Stop::Failed(format!(
+                "the lane `{lane}` of {place} is not among this deployment's Lanes any more"
+            ))
+        })?;
         Ok(Self { iot, ..*self })
     }
 

@@ -11,7 +11,7 @@ use super::id::SweepId;
 use super::plan::{Plan, StoppedPlan};
 use super::state::{Release, Sweep};
 use super::store::{self, StoreError};
-use crate::lane::{self, LaneName};
+use crate::lane::{self, Lane};
 use crate::operation::Operation;
 use crate::ports::{Cause, SliceQueue};
 
@@ -25,7 +25,7 @@ pub struct Trigger {
     /// What it is to do.
     pub operation: Operation,
     /// In which lane, if not the home lane.
-    pub lane: Option<LaneName>,
+    pub lane: Option<Lane>,
     /// What was asked for; `None` takes the deployment's setting.
     pub dry_run: Option<bool>,
     /// The digest of a stopped plan to carry out.
@@ -86,17 +86,18 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         }
         let dry_run = self.dry_run(trigger.dry_run);
         let lane = trigger.lane.as_ref();
-        let id = SweepId::new(trigger.now, trigger.operation, lane, &trigger.id);
+        let name = lane.map(|lane| &lane.name);
+        let id = SweepId::new(trigger.now, trigger.operation, name, &trigger.id);
         let requested_by = trigger.requested_by.clone();
-        let mut sweep = Sweep::new(id, trigger.operation, lane.cloned(), dry_run, requested_by, trigger.now);
+        let mut sweep = Sweep::new(id, trigger.operation, lane, dry_run, requested_by, trigger.now);
         if let Some(digest) = &trigger.release_plan {
             self.release(&mut sweep, digest).await?;
         }
         let sweep = self.create(sweep).await?;
         let first = SliceMessage { sweep_id: sweep.sweep_id.clone(), step: 0 };
-        self.queue.send(&first, lane).await.map_err(StartError::Queue)?;
+        self.queue.send(&first, name).await.map_err(StartError::Queue)?;
         info!(
-            event = "sweep_started", sweep_id = %sweep.sweep_id, lane = lane::told(lane), dry_run = sweep.dry_run,
+            event = "sweep_started", sweep_id = %sweep.sweep_id, lane = lane::told(name), dry_run = sweep.dry_run,
             requested_by = sweep.requested_by,
         );
         Ok(sweep)
@@ -130,6 +131,10 @@ impl<Q: SliceQueue> Starter<'_, Q> {
                 None => "the plan is one of the stack's own account and Region; name no lane".to_owned(),
             };
             return invalid(remedy);
+        }
+        if stopped.place != sweep.place {
+            let was = stopped.place.unwrap_or_default();
+            return invalid(format!("the plan is one of {was}, which is not what its lane is of any more"));
         }
         if !sweep.dry_run {
             self.mark_released(sweep, digest).await?;

@@ -17,7 +17,7 @@ use super::plan::Plan;
 use super::retire::WholeJobs;
 use super::successes::{RulesOfJobs, Written};
 use super::tally::Tally;
-use crate::lane::LaneName;
+use crate::lane::{Lane, LaneName};
 use crate::operation::Operation;
 
 /// How far a sweep has come.
@@ -140,6 +140,9 @@ pub struct Sweep {
     /// The lane that it is in, if not the home lane.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lane: Option<LaneName>,
+    /// The Region and account of that lane when the sweep was started.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
     /// Whether it only plans.
     pub dry_run: bool,
     /// Who started it.
@@ -247,7 +250,7 @@ impl Sweep {
     pub(super) fn new(
         sweep_id: SweepId,
         operation: Operation,
-        lane: Option<LaneName>,
+        lane: Option<&Lane>,
         dry_run: bool,
         requested_by: String,
         now: Timestamp,
@@ -255,7 +258,8 @@ impl Sweep {
         Self {
             sweep_id,
             operation,
-            lane,
+            lane: lane.map(|lane| lane.name.clone()),
+            place: lane.map(Lane::place),
             dry_run,
             requested_by,
             now,
