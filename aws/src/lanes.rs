@@ -188,6 +188,7 @@ pub(crate) fn role_is_refused(error: &(dyn Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::SocketAddr;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
@@ -397,15 +398,24 @@ mod tests {
         assert!(!delete.contains("Cancel") && !delete.contains("\"iot:DeleteJob\""), "{delete}");
         assert!(!retire.contains("Cancel") && retire.contains("\"iot:DeleteJob\""), "{retire}");
         assert!(!cancel.contains("Delete"), "{cancel}");
-        for policy in [delete, retire, cancel] {
+        let actions = |policy: &str| -> BTreeSet<String> {
+            policy.split('"').filter(|text| text.starts_with("iot:")).map(str::to_owned).collect()
+        };
+        for policy in [&delete, &retire, &cancel] {
             assert!(policy.len() <= 2048, "AWS takes no more");
-            for action in policy.split('"').filter(|text| text.starts_with("iot:")) {
-                for template in
-                    [include_str!("../../template.yaml"), include_str!("../../docs/lane-role.yaml")]
-                {
-                    assert!(template.contains(action), "{action}");
-                }
+            for action in actions(policy) {
+                assert!(include_str!("../../docs/lane-role.yaml").contains(&action), "{action}");
             }
+        }
+        // As in other Regions of the same account; ListJobs knows no Region.
+        let template = include_str!("../../template.yaml");
+        let roles = template.split("PolicyName: executions-in-other-regions").skip(1);
+        for (role, policy) in roles.zip([delete, cancel]) {
+            let statement = role.split_once("Resource:").unwrap().0;
+            let listed = statement.lines().filter_map(|line| line.trim().strip_prefix("- iot:"));
+            let mut listed: BTreeSet<_> = listed.map(|action| format!("iot:{action}")).collect();
+            listed.insert("iot:ListJobs".to_owned());
+            assert_eq!(actions(&policy), listed);
         }
     }
 }

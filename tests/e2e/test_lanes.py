@@ -226,6 +226,21 @@ def test_neither_worker_can_do_the_others_part_in_a_lanes_role(places, lanes, we
         assert denied(wear(function, "sts").assume_role, RoleArn=ROLE, RoleSessionName="jobwarden-delete-expired")
 
 
+def test_the_home_roles_may_do_the_same_in_other_regions(places):
+    home = places[None]
+    iam = home.stack.client("iam")
+    for function in ("DeleteExpired", "CancelStale"):
+        configuration = home.functions.get_function_configuration(FunctionName=home.stack.function_name(function))
+        role = configuration["Role"].rpartition("/")[2]
+
+        def actions(policy: str, role=role) -> set[str]:
+            statements = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]["Statement"]
+            listed = [s["Action"] if isinstance(s["Action"], list) else [s["Action"]] for s in statements]
+            return {action for some in listed for action in some if action.startswith("iot:")}
+
+        assert actions("executions") == actions("executions-in-other-regions") | {"iot:ListJobs"}
+
+
 def test_the_home_roles_reach_other_regions_only_with_lanes(places, lanes, wear):  # noqa: F811
     us = next(lane for lane in lanes if lane.name == "us")
 
