@@ -26,6 +26,9 @@ def close(template: Mapping[str, Any], ids: Mapping[str, str], parameters: Mappi
             _lifecycle(client("s3"), ids[logical_id], properties["LifecycleConfiguration"]["Rules"], parameters)
         elif "ReservedConcurrentExecutions" in properties and parameters["ReserveConcurrency"] == "true":
             _condition, reserved, _otherwise = properties["ReservedConcurrentExecutions"]["Fn::If"]
+            if isinstance(reserved, Mapping):
+                _condition, with_lanes, without = reserved["Fn::If"]
+                reserved = with_lanes if parameters["Lanes"] else without
             client("lambda").put_function_concurrency(
                 FunctionName=ids[logical_id], ReservedConcurrentExecutions=reserved
             )

@@ -7,6 +7,7 @@ pub mod documents;
 pub mod gateway;
 mod http;
 pub mod iot;
+pub mod lanes;
 pub mod logging;
 pub mod queue;
 pub mod schedules;

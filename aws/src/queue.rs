@@ -1,10 +1,11 @@
-//! The FIFO queues of slices: one a lane.
+//! The FIFO queues of slices: one an operation, with a message group for each lane.
 
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_sqs::Client;
+use shared::lane::{LaneName, in_lane};
 use shared::operation::Operation;
 use shared::ports::{Cause, SliceQueue};
 use shared::sweep::SliceMessage;
@@ -30,13 +31,13 @@ impl Queues {
 }
 
 impl SliceQueue for Queues {
-    async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
+    async fn send(&self, slice: &SliceMessage, lane: Option<&LaneName>) -> Result<(), Cause> {
         let operation = slice.sweep_id.operation();
         self.client
             .send_message()
             .queue_url(self.url(operation)?)
-            // One account and Region is one lane, and a lane has one worker at a time.
-            .message_group_id(operation.as_str())
+            // A lane has one worker at a time, and waits for no other.
+            .message_group_id(in_lane(operation, lane))
             .message_deduplication_id(slice.deduplication_id())
             .message_body(serde_json::to_string(slice)?)
             .send()

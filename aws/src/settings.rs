@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use shared::api::CallerIdentity;
+use shared::lane::Lanes;
 use shared::sweep::CallRate;
 
 use crate::documents::Place;
@@ -12,10 +13,15 @@ use crate::schedules::ExpiryLane;
 /// The prefix of every variable of ours.
 const PREFIX: &str = "JOBWARDEN_";
 
+/// The variable with the function's own Region.
+const REGION: &str = "AWS_REGION";
+
 /// The variables of the environment that are ours, taken one by one.
 #[derive(Debug)]
 pub struct Settings {
     given: BTreeMap<String, String>,
+    /// The function's own Region, which Lambda says.
+    region: Option<String>,
     problems: Vec<String>,
 }
 
@@ -49,8 +55,10 @@ impl Settings {
         vars: impl Iterator<Item = (String, String)>,
         take: impl FnOnce(&mut Self) -> T,
     ) -> Result<T, SettingsError> {
-        let given = vars.filter(|(name, _)| name.starts_with(PREFIX)).collect();
-        let mut settings = Self { given, problems: Vec::new() };
+        let mut given: BTreeMap<_, _> =
+            vars.filter(|(name, _)| name.starts_with(PREFIX) || name == REGION).collect();
+        let region = given.remove(REGION);
+        let mut settings = Self { given, region, problems: Vec::new() };
         let taken = take(&mut settings);
         for name in settings.given.keys() {
             settings.problems.push(format!("{name} is not known here; remove it or correct its name"));
@@ -142,6 +150,14 @@ impl Settings {
         }
     }
 
+    /// `JOBWARDEN_LANES`: the Regions and accounts that are swept besides the function's own.
+    pub fn lanes(&mut self) -> Lanes {
+        let region = self.region.clone();
+        self.take("LANES", Lanes::default(), |value| {
+            Lanes::parse(value, region.as_deref()).map_err(|problems| problems.join(", "))
+        })
+    }
+
     /// `JOBWARDEN_CALLS_PER_SECOND`: the rate of a sweep's calls, for each operation.
     pub fn calls_per_second(&mut self) -> CallRate {
         self.take("CALLS_PER_SECOND", CallRate::LOWEST, CallRate::parse)
@@ -170,6 +186,22 @@ mod tests {
             read(&vars).unwrap_err().to_string(),
             "the function's environment is wrong: JOBWARDEN_BUCKET is missing; set it; JOBWARDEN_DRY_RUN: `no` must be \
              true or false; JOBWARDEN_BUKET is not known here; remove it or correct its name"
+        );
+    }
+
+    #[test]
+    fn lanes_are_told_from_the_functions_own_region() {
+        let read = |lanes: &str| {
+            let vars = [("JOBWARDEN_LANES", lanes), ("AWS_REGION", "eu-west-1")];
+            let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Settings::read_from(vars, Settings::lanes).map(|lanes| lanes.iter().count())
+        };
+        assert_eq!(read(""), Ok(0));
+        assert_eq!(read("us=us-east-1"), Ok(1));
+        assert_eq!(
+            read("eu=eu-west-1,us").unwrap_err().to_string(),
+            "the function's environment is wrong: JOBWARDEN_LANES: `us` must be NAME=REGION or NAME=REGION@ROLE_ARN, \
+             `eu` is the stack's own account and Region, which has its lane already"
         );
     }
 

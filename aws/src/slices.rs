@@ -13,10 +13,11 @@ use shared::access::AccessPolicy;
 use shared::document::Current;
 use shared::expiry::ExpiryCheck;
 use shared::operation::Operation;
-use shared::ports::{Cause, ReadJobs, SliceQueue, chain};
+use shared::ports::{Cause, FurtherLanes, ReadJobs, SliceQueue, chain};
 use shared::retention::Retention;
 use shared::sweep::{Act, CallRate, CheckError, SliceError, SliceMessage, SliceTime, Worker};
 
+use crate::lanes::{LaneClients, Session};
 use crate::queue::Queues;
 use crate::settings::Settings;
 use crate::{bucket, documents, sdk};
@@ -30,8 +31,10 @@ const LONGEST_WAIT: Duration = Duration::from_mins(15);
 /// A function that does the slices of one operation, and what it does them with.
 #[derive(Debug)]
 pub struct SliceFunction<I, B, Q, A> {
-    /// AWS IoT Jobs.
+    /// AWS IoT Jobs, in the home lane.
     pub iot: I,
+    /// AWS IoT Jobs, in the others.
+    pub lanes: Box<dyn FurtherLanes<I>>,
     /// The bucket of states, reports and archives.
     pub bucket: B,
     /// The function's own queue.
@@ -50,22 +53,28 @@ pub struct SliceFunction<I, B, Q, A> {
     pub act: PhantomData<A>,
 }
 
-impl<I, A: Act<I>> SliceFunction<I, AmazonS3, Queues, A> {
+impl<I: Send + Sync + 'static, A: Act<I>> SliceFunction<I, AmazonS3, Queues, A> {
     /// The function as its environment says.
     ///
     /// # Errors
     /// When a setting is missing or wrong, or the rules or policies are.
-    pub async fn open(iot: impl FnOnce(&SdkConfig) -> I) -> Result<Self, Cause> {
-        let ((rules, access), (bucket, queue_url), (rate, dry_run_only), retire_jobs) =
+    pub async fn open(iot: fn(&SdkConfig) -> I) -> Result<Self, Cause> {
+        let ((rules, access), (bucket, queue_url), (rate, dry_run_only), retire_jobs, lanes) =
             Settings::read(|vars| {
                 let documents = (vars.retention_rules(), vars.access_policy());
                 let retire_jobs = A::OPERATION == Operation::DeleteExpired && vars.retire_jobs();
                 let limits = (vars.calls_per_second(), vars.dry_run());
-                (documents, (vars.bucket(), vars.queue_url()), limits, retire_jobs)
+                (documents, (vars.bucket(), vars.queue_url()), limits, retire_jobs, vars.lanes())
             })?;
         let config = sdk::config().await;
         Ok(Self {
             iot: iot(&config),
+            lanes: Box::new(LaneClients::new(
+                iot,
+                &config,
+                &lanes,
+                Session { operation: A::OPERATION, retire_jobs },
+            )),
             bucket: bucket::open(&bucket)?,
             queue: Queues::new(&config, vec![(A::OPERATION, queue_url)]),
             rules: documents::open(&rules, &config).await?,
@@ -95,6 +104,7 @@ impl<I: ReadJobs, B: ObjectStore, Q: SliceQueue, A: Act<I>> SliceFunction<I, B, 
         let (rules, access) = (self.rules.get().await, self.access.get().await);
         let worker = Worker {
             iot: &self.iot,
+            lanes: &*self.lanes,
             bucket: &self.bucket,
             queue: &self.queue,
             rules: &rules,

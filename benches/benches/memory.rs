@@ -25,6 +25,7 @@ use shared::access::AccessPolicy;
 use shared::archive::{Delete, DeleteJob};
 use shared::execution::{Execution, ExecutionOnThing, ExecutionRow, Job, JobStatus, JobSummary, Status, TargetSelection, ToldJob};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
+use shared::lane::LaneName;
 use shared::operation::Operation;
 use shared::ports::{
     Cause, DeleteExecutions, DeleteJobs, ListedExecution, ListedJob, ListedOnThing, MutationError, Page,
@@ -88,6 +89,7 @@ fn sweep(executions: usize, terms: &str) {
         let starter = Starter { bucket: &bucket, queue: &queue, dry_run_only: false };
         let trigger = Trigger {
             operation: Operation::DeleteExpired,
+            lane: None,
             dry_run: Some(false),
             release_plan: None,
             requested_by: "a benchmark".to_owned(),
@@ -99,6 +101,7 @@ fn sweep(executions: usize, terms: &str) {
         while let Some(message) = queue.take() {
             let worker = Worker {
                 iot: &fleet,
+                lanes: &(),
                 bucket: &bucket,
                 queue: &queue,
                 rules: &rules,
@@ -303,7 +306,7 @@ impl Queue {
 }
 
 impl SliceQueue for Queue {
-    async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
+    async fn send(&self, slice: &SliceMessage, _: Option<&LaneName>) -> Result<(), Cause> {
         self.0.lock().unwrap().push(slice.clone());
         Ok(())
     }

@@ -290,6 +290,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// The Region and the account that its ARN tells.
+    pub fn place(&self) -> Option<(&str, &str)> {
+        let mut parts = self.arn.split(':').skip(3);
+        parts.next().zip(parts.next())
+    }
+
     /// Whether one thing may have several executions of it, one after the other. Versions start
     /// again with each, so the version that a cancel is pinned to does not tell them apart.
     pub const fn may_queue_another(&self) -> bool {

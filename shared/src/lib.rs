@@ -12,6 +12,7 @@ pub mod execution;
 pub mod expiry;
 pub mod guard;
 pub mod ids;
+pub mod lane;
 pub mod operation;
 pub mod ports;
 pub mod retention;

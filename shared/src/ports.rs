@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::execution::{
 };
 use crate::expiry::ExpiryCheck;
 use crate::ids::{ExecutionNumber, JobId, StatusDetails, ThingName, Version};
+use crate::lane::LaneName;
 use crate::operation::Operation;
 use crate::sweep::SliceMessage;
 
@@ -243,10 +245,28 @@ pub trait DeleteJobs: Send + Sync {
     fn delete_job(&self, delete: &DeleteJob) -> impl Future<Output = Result<(), MutationError>> + Send;
 }
 
+/// What reaches AWS IoT Jobs in the further lanes.
+pub trait FurtherLanes<I>: fmt::Debug + Send + Sync {
+    /// In the lane of this name and place. `None` if the deployment has none of that name, or has it in another
+    /// place.
+    fn iot(&self, lane: &LaneName, place: &str) -> Option<&I>;
+}
+
+/// No lane but the home lane.
+impl<I> FurtherLanes<I> for () {
+    fn iot(&self, _: &LaneName, _: &str) -> Option<&I> {
+        None
+    }
+}
+
 /// The queues of slices, one for each operation.
 pub trait SliceQueue: Send + Sync {
-    /// Queues a slice in its operation's lane. Sending the same step twice queues it once.
-    fn send(&self, slice: &SliceMessage) -> impl Future<Output = Result<(), Cause>> + Send;
+    /// Queues a slice of its operation in a lane. Sending the same step twice queues it once.
+    fn send(
+        &self,
+        slice: &SliceMessage,
+        lane: Option<&LaneName>,
+    ) -> impl Future<Output = Result<(), Cause>> + Send;
 
     /// Lets a message that did not go through come again after `wait`. Without this it holds up
     /// its lane for the queue's visibility timeout, which fits the longest slice.

@@ -193,7 +193,7 @@ fn a_sweeper_cancels_only_what_waits_and_is_pinned() {
 fn sweeps_and_decisions_are_for_operators_and_the_force_group() {
     let policy = AccessPolicy::shipped().unwrap();
     let sweeps = Operation::ALL.into_iter().flat_map(|operation| {
-        let start = ServiceAction::StartSweep { operation, dry_run: false, releases_plan: true };
+        let start = ServiceAction::StartSweep { operation, lane: "", dry_run: false, releases_plan: true };
         [start, ServiceAction::ReadSweep { operation }]
     });
     let on = [ExecutionAction::Cancel, ExecutionAction::Delete];

@@ -9,6 +9,7 @@ use shared::access::AccessPolicy;
 use shared::api::CallerIdentity;
 use shared::document::Current;
 use shared::execution::Status;
+use shared::lane::Lanes;
 use start_sweep::StartSweep;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
@@ -60,6 +61,7 @@ async fn start(stage: &Stage, access: AccessPolicy, caller: &str) -> Value {
         queue: stage.queue.clone(),
         access: Current::fixed(access),
         caller_identity: CallerIdentity::Iam,
+        lanes: Lanes::default(),
         dry_run_only: true,
     };
     let body = r#"{"operation":"cancel-stale"}"#;

@@ -13,6 +13,7 @@ use shared::api::CallerIdentity;
 use shared::document::Current;
 use shared::execution::Status;
 use shared::guard::JobCache;
+use shared::lane::Lanes;
 use shared::ports::Cause;
 use shared::retention::Retention;
 use shared::sweep::{CallRate, SweepId};
@@ -90,13 +91,16 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
             serde_json::to_value(function.handle(event, now()).await)?
         }
         "start-sweep" => {
-            let function = start_sweep::StartSweep { bucket, queue, access, caller_identity, dry_run_only };
+            let lanes = Lanes::default();
+            let function =
+                start_sweep::StartSweep { bucket, queue, access, caller_identity, lanes, dry_run_only };
             function.handle(event, now()).await?
         }
         "delete-expired" => {
             let act = PhantomData;
             let function = delete_expired::DeleteExpired {
                 iot,
+                lanes: Box::new(()),
                 bucket,
                 queue,
                 rules,
@@ -112,6 +116,7 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
             let act = PhantomData;
             let function = cancel_stale::CancelStale {
                 iot,
+                lanes: Box::new(()),
                 bucket,
                 queue,
                 rules,

@@ -594,6 +594,7 @@ fn function<A>(stage: &Stage) -> SliceFunction<FakeIot, FakeBucket, FakeQueue, A
     let Sweeps { rules, access, .. } = Sweeps::new(stage);
     SliceFunction {
         iot: stage.iot.clone(),
+        lanes: Box::new(()),
         bucket: stage.bucket.clone(),
         queue: stage.queue.clone(),
         rules: Current::fixed(rules),

@@ -16,6 +16,7 @@ mod expiry;
 mod facts;
 mod guard;
 mod keep_last;
+mod lanes;
 mod races;
 mod retire;
 mod stage;

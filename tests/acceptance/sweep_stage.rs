@@ -9,6 +9,7 @@ use serde_json::Value;
 use shared::access::AccessPolicy;
 use shared::execution::Status;
 use shared::operation::Operation;
+use shared::ports::FurtherLanes;
 use shared::retention::Retention;
 use shared::sweep::{
     self, CallRate, CancelStale, DeleteExpired, SliceEnd, SliceError, SliceMessage, SliceTime, StartError,
@@ -74,6 +75,7 @@ pub(crate) fn staged() -> Stage {
 pub(crate) fn trigger(operation: Operation, id: &str) -> Trigger {
     Trigger {
         operation,
+        lane: None,
         dry_run: Some(false),
         release_plan: None,
         requested_by: "test".into(),
@@ -85,6 +87,7 @@ pub(crate) fn trigger(operation: Operation, id: &str) -> Trigger {
 /// A deployment of the sweeps' functions.
 pub(crate) struct Sweeps<'a> {
     pub(crate) stage: &'a Stage,
+    pub(crate) lanes: &'a dyn FurtherLanes<FakeIot>,
     pub(crate) rules: Retention,
     pub(crate) access: AccessPolicy,
     pub(crate) rate: &'a str,
@@ -97,6 +100,7 @@ impl<'a> Sweeps<'a> {
     pub(crate) fn new(stage: &'a Stage) -> Self {
         Self {
             stage,
+            lanes: &(),
             rules: Retention::shipped().unwrap(),
             access: AccessPolicy::shipped().unwrap(),
             rate: "10",
@@ -161,6 +165,7 @@ impl<'a> Sweeps<'a> {
     pub(crate) fn worker<A>(&self) -> Worker<'_, FakeIot, tests::FakeQueue, A> {
         Worker {
             iot: &self.stage.iot,
+            lanes: self.lanes,
             bucket: &self.stage.bucket,
             queue: &self.stage.queue,
             rules: &self.rules,

@@ -14,6 +14,7 @@ WORKER = {
     "RETENTION_RULES": "compiled",
     "BUCKET": "b",
     "DRY_RUN": "true",
+    "LANES": "us=us-east-1",
     "QUEUE_URL": "http://127.0.0.1:9/q",
     "CALLS_PER_SECOND": "8",
 }
@@ -27,6 +28,7 @@ SETTINGS = {
         "ACCESS_POLICY": "compiled",
         "BUCKET": "b",
         "DRY_RUN": "true",
+        "LANES": "",
         "DELETE_EXPIRED_QUEUE_URL": "http://127.0.0.1:9/q",
         "CANCEL_STALE_QUEUE_URL": "http://127.0.0.1:9/q",
     },
@@ -97,6 +99,8 @@ def test_an_unknown_setting_stops_the_start(stack, function):
     ("function", "name", "value"),
     [
         ("StartSweep", "DRY_RUN", "no"),
+        ("StartSweep", "LANES", "us"),
+        ("CancelStale", "LANES", "ireland=eu-west-1"),
         ("DeleteExpired", "CALLS_PER_SECOND", "0"),
         ("CancelStale", "CALLS_PER_SECOND", "fast"),
         ("CancelExecution", "CALLER_IDENTITY", "header"),

@@ -54,6 +54,7 @@ class Account:
             "JOBWARDEN_BUCKET": self.bucket,
             "JOBWARDEN_DRY_RUN": "false",
             "JOBWARDEN_RETIRE_JOBS": "false",
+            "JOBWARDEN_LANES": "",
             "JOBWARDEN_CALLS_PER_SECOND": "100",
             "JOBWARDEN_DELETE_EXPIRED_QUEUE_URL": self.queues["delete-expired"],
             "JOBWARDEN_CANCEL_STALE_QUEUE_URL": self.queues["cancel-stale"],

@@ -131,6 +131,7 @@ impl<'a> Stage<'a> {
         };
         let trigger = Trigger {
             operation,
+            lane: None,
             dry_run: Some(dry_run),
             release_plan,
             requested_by: "simulation".to_owned(),
@@ -262,6 +263,7 @@ impl<'a> Stage<'a> {
         let (iot, bucket, queue) = (self.iot.of(by), self.bucket.of(by), self.queue.of(by));
         let worker: Worker<'_, FakeIot, FakeQueue, A> = Worker {
             iot: &iot,
+            lanes: &(),
             bucket: &bucket,
             queue: &queue,
             rules: &self.rules,

@@ -116,6 +116,8 @@ struct Ghost {
 #[derive(Debug)]
 struct World {
     now: Timestamp,
+    /// The Region and account, as ARNs have them.
+    place: &'static str,
     /// Since when the clock runs; it stands still otherwise.
     runs_since: Option<Instant>,
     things: BTreeMap<ThingName, FakeThing>,
@@ -158,6 +160,7 @@ impl FakeIot {
         let world = World {
             things: BTreeMap::new(),
             now,
+            place: "eu-west-1:123456789012",
             runs_since: None,
             jobs: BTreeMap::new(),
             executions: Vec::new(),
@@ -209,6 +212,11 @@ impl FakeIot {
         let mut world = self.world();
         world.end_deletions();
         world
+    }
+
+    /// Puts it into another Region and account, as ARNs have them.
+    pub fn move_to(&self, place: &'static str) {
+        self.world().place = place;
     }
 
     /// Says how a delete of QUEUED is treated.
@@ -680,10 +688,11 @@ impl ReadJobs for FakeIot {
         let mut world = self.present();
         let late = world.late > 0 && world.deletions.contains_key(job);
         world.late -= usize::from(late);
+        let place = world.place;
         let (_, setup) = world.jobs.get(job).ok_or_else(|| ReadError::NotFound("no such job".to_owned()))?;
         Ok(Job {
             job_id: job.clone(),
-            arn: format!("arn:aws:iot:eu-west-1:123456789012:job/{job}"),
+            arn: format!("arn:aws:iot:{place}:job/{job}"),
             namespace_id: setup.namespace.and_then(|namespace| NamespaceId::parse(namespace).ok()),
             retries: setup.retries || setup.retry_limits != RetryLimits::default(),
             retry_limits: setup.retry_limits,

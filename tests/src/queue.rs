@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use shared::lane::{LaneName, in_lane};
 use shared::operation::Operation;
 use shared::ports::{Cause, SliceQueue};
 use shared::sweep::SliceMessage;
@@ -12,7 +13,8 @@ use crate::script::{Fault, Script};
 /// A queue in memory.
 #[derive(Debug, Clone, Default)]
 pub struct FakeQueue {
-    sent: Arc<Mutex<Vec<SliceMessage>>>,
+    /// With the message group of each.
+    sent: Arc<Mutex<Vec<(String, SliceMessage)>>>,
     script: Script,
 }
 
@@ -30,17 +32,24 @@ impl FakeQueue {
 
     /// What was sent so far.
     pub fn sent(&self) -> Vec<SliceMessage> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.iter().map(|(_, slice)| slice.clone()).collect()
+    }
+
+    /// What was sent so far in a message group, which is delivered one after the other.
+    pub fn group(&self, group: &str) -> Vec<SliceMessage> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.iter().filter(|(of, _)| of == group).map(|(_, slice)| slice.clone()).collect()
     }
 }
 
 impl SliceQueue for FakeQueue {
-    async fn send(&self, slice: &SliceMessage) -> Result<(), Cause> {
+    async fn send(&self, slice: &SliceMessage, lane: Option<&LaneName>) -> Result<(), Cause> {
         let fault = self.script.begin("send", &slice.deduplication_id()).await;
         if matches!(fault, None | Some(Fault::LostAfter)) {
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-            if !sent.contains(slice) {
-                sent.push(slice.clone());
+            if !sent.iter().any(|(_, there)| there == slice) {
+                sent.push((in_lane(slice.sweep_id.operation(), lane), slice.clone()));
             }
         }
         if fault.is_some() {

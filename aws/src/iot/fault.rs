@@ -3,6 +3,8 @@
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use shared::ports::{Cause, MutationError, ReadError};
 
+use crate::lanes::role_is_refused;
+
 /// What went wrong with a call.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -29,6 +31,8 @@ impl Fault {
             .unwrap_or("AWS IoT refused the request")
             .to_owned();
         match (service.and_then(ProvideErrorMetadata::code), status) {
+            // Not sent at all.
+            (None, None) if role_is_refused(&error) => Self::RoleRefused(Box::new(error)),
             (Some("ResourceNotFoundException"), _) => Self::NotFound(message),
             (Some("InvalidStateTransitionException"), _) => Self::InvalidState(message),
             (Some("VersionConflictException"), _) => Self::VersionConflict(message),

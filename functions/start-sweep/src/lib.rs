@@ -1,5 +1,7 @@
 //! Starts sweeps: `POST /sweeps`, and the events of EventBridge Scheduler.
 
+use std::iter;
+
 use aws::gateway::{self, Call};
 use jiff::Timestamp;
 use object_store::ObjectStore;
@@ -8,8 +10,9 @@ use shared::access::{AccessPolicy, ServiceAction};
 use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, permit, principal};
 use shared::document::Current;
 use shared::guard::Caller;
+use shared::lane::{LaneName, Lanes, told};
 use shared::operation::Operation;
-use shared::ports::{Cause, SliceQueue};
+use shared::ports::{Cause, SliceQueue, chain};
 use shared::sweep::{StartError, Starter, Trigger};
 
 /// The function's parts.
@@ -23,6 +26,8 @@ pub struct StartSweep<B, Q> {
     pub access: Current<AccessPolicy>,
     /// Which authorizer says who calls.
     pub caller_identity: CallerIdentity,
+    /// The lanes besides the home lane.
+    pub lanes: Lanes,
     /// Whether the deployment allows dry runs only.
     pub dry_run_only: bool,
 }
@@ -38,8 +43,33 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
             let response = gateway::answer(event, |call| self.called(call, now)).await;
             return Ok(serde_json::to_value(response)?);
         }
-        let sweep = Box::pin(self.starter().start(&scheduled(&event)?, now)).await?;
-        Ok(json!({ "sweepId": sweep.sweep_id, "dryRun": sweep.dry_run }))
+        self.start_everywhere(scheduled(&event)?, now).await
+    }
+
+    /// Starts a schedule's sweep in each lane, the home lane first. One that cannot be started keeps no other
+    /// from it; starting those again does nothing when the event comes again.
+    async fn start_everywhere(&self, trigger: Trigger, now: Timestamp) -> Result<Value, Cause> {
+        let mut started = Vec::new();
+        let mut failed = Vec::new();
+        for lane in iter::once(None).chain(self.lanes.iter().map(Some)) {
+            let name = lane.map(|lane| &lane.name);
+            let trigger = Trigger { lane: lane.cloned(), ..trigger.clone() };
+            match Box::pin(self.starter().start(&trigger, now)).await {
+                Ok(sweep) => {
+                    let mut told = json!({ "sweepId": sweep.sweep_id, "dryRun": sweep.dry_run });
+                    if let (Some(name), Some(told)) = (name, told.as_object_mut()) {
+                        told.insert("lane".to_owned(), json!(name));
+                    }
+                    started.push(told);
+                }
+                Err(error) => failed.push(format!("{}: {}", told(name), chain(&error))),
+            }
+        }
+        if failed.is_empty() {
+            Ok(json!({ "sweeps": started }))
+        } else {
+            Err(format!("no sweep was started in some lanes: {}", failed.join("; ")).into())
+        }
     }
 
     fn starter(&self) -> Starter<'_, Q> {
@@ -51,13 +81,17 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
         let principal = principal(self.caller_identity, &call.identified)?;
         let action = ServiceAction::StartSweep {
             operation: request.operation,
+            lane: request.lane.as_ref().map_or("", LaneName::as_str),
             dry_run: self.starter().dry_run(request.dry_run),
             releases_plan: request.release_plan.is_some(),
         };
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
         permit(&*self.access.get().await, &caller, action)?;
+        // After that: whoever may not start a sweep does not learn which lanes there are.
+        let lane = request.lane.as_ref().map(|lane| self.lanes.find(lane).cloned()).transpose();
         let trigger = Trigger {
             operation: request.operation,
+            lane: lane.map_err(|violation| ApiError::from(vec![violation]))?,
             dry_run: request.dry_run,
             release_plan: request.release_plan,
             requested_by: principal.to_string(),
@@ -92,5 +126,13 @@ fn scheduled(event: &Value) -> Result<Trigger, Cause> {
     let time = text("time").ok_or("the schedule's event has no time")?;
     let now = time.parse().map_err(|error| format!("the schedule's time `{time}` is no time: {error}"))?;
     let requested_by = format!("schedule {schedule}");
-    Ok(Trigger { operation, dry_run: None, release_plan: None, requested_by, now, id: id.to_owned() })
+    Ok(Trigger {
+        operation,
+        lane: None,
+        dry_run: None,
+        release_plan: None,
+        requested_by,
+        now,
+        id: id.to_owned(),
+    })
 }

@@ -16,12 +16,13 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Cause> {
-    let (caller_identity, access_policy, bucket, dry_run_only, queues) = Settings::read(|vars| {
+    let (caller_identity, access_policy, bucket, (dry_run_only, lanes), queues) = Settings::read(|vars| {
         let queues = vec![
             (Operation::DeleteExpired, vars.delete_expired_queue_url()),
             (Operation::CancelStale, vars.cancel_stale_queue_url()),
         ];
-        (vars.caller_identity(), vars.access_policy(), vars.bucket(), vars.dry_run(), queues)
+        let sweeps = (vars.dry_run(), vars.lanes());
+        (vars.caller_identity(), vars.access_policy(), vars.bucket(), sweeps, queues)
     })?;
     let config = aws::sdk::config().await;
     let function = StartSweep {
@@ -29,6 +30,7 @@ async fn serve() -> Result<(), Cause> {
         queue: aws::queue::Queues::new(&config, queues),
         access: documents::open(&access_policy, &config).await?,
         caller_identity,
+        lanes,
         dry_run_only,
     };
     let function = &function;

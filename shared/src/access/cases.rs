@@ -105,6 +105,9 @@ struct Case {
     past_retention: OneOrMany<bool>,
     #[serde(default = "no")]
     releases_plan: OneOrMany<bool>,
+    /// For starting sweeps: the lane; left out, the stack's own account and Region.
+    #[serde(default = "home")]
+    lane: OneOrMany<String>,
     now: Option<OneOrMany<String>>,
     #[serde(default)]
     execution: HypotheticalExecution,
@@ -122,11 +125,19 @@ enum OneOrMany<T> {
 
 impl<T: Clone> OneOrMany<T> {
     fn values(&self) -> Vec<T> {
+        self.as_slice().to_vec()
+    }
+
+    fn as_slice(&self) -> &[T] {
         match self {
-            Self::One(value) => vec![value.clone()],
-            Self::Many(values) => values.clone(),
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
         }
     }
+}
+
+fn home() -> OneOrMany<String> {
+    OneOrMany::One(String::new())
 }
 
 fn no() -> OneOrMany<bool> {
@@ -184,21 +195,21 @@ struct UserOf {
 
 /// One case, without lists.
 #[derive(Debug, Clone)]
-struct Situation {
+struct Situation<'a> {
     principal: Principal,
-    wish: Wish,
+    wish: Wish<'a>,
     terms: Terms,
 }
 
 #[derive(Debug, Clone)]
-enum Wish {
+enum Wish<'a> {
     Execution(ExecutionAction, Box<WholeFacts>),
-    Service(ServiceAction),
+    Service(ServiceAction<'a>),
 }
 
 impl Case {
     /// Every combination of the lists' values.
-    fn situations(&self) -> Result<Vec<Situation>, String> {
+    fn situations(&self) -> Result<Vec<Situation<'_>>, String> {
         let terms = self.terms()?;
         let mut situations = Vec::new();
         for principal in self.principals()? {
@@ -244,7 +255,7 @@ impl Case {
         Ok(spread(terms, &self.past_retention, |terms, past| terms.past_retention = past))
     }
 
-    fn wishes(&self, action: Action, terms: &Terms) -> Result<Vec<Wish>, String> {
+    fn wishes(&self, action: Action, terms: &Terms) -> Result<Vec<Wish<'_>>, String> {
         let on_executions = |action| {
             let statuses = self.status.as_ref().ok_or("needs a status")?.values();
             let wish =
@@ -252,18 +263,24 @@ impl Case {
             statuses.into_iter().map(wish).collect()
         };
         let sweeps = self.sweep.values().into_iter();
-        let services = |actions: Vec<ServiceAction>| Ok(actions.into_iter().map(Wish::Service).collect());
+        let services = |actions: Vec<_>| Ok(actions.into_iter().map(Wish::Service).collect());
         match action {
             Action::CancelJobExecution => on_executions(ExecutionAction::Cancel),
             Action::DeleteJobExecution => on_executions(ExecutionAction::Delete),
             Action::StartSweep => {
-                let (released, dry_run) = (self.releases_plan.values(), terms.dry_run);
-                let of = |operation| {
-                    let start =
-                        move |releases_plan| ServiceAction::StartSweep { operation, dry_run, releases_plan };
-                    released.iter().copied().map(start)
-                };
-                services(sweeps.flat_map(of).collect())
+                let dry_run = terms.dry_run;
+                let mut starts = Vec::new();
+                for operation in sweeps {
+                    for &releases_plan in self.releases_plan.as_slice() {
+                        starts.extend(self.lane.as_slice().iter().map(|lane| ServiceAction::StartSweep {
+                            operation,
+                            lane,
+                            dry_run,
+                            releases_plan,
+                        }));
+                    }
+                }
+                services(starts)
             }
             Action::ReadSweep => {
                 services(sweeps.map(|operation| ServiceAction::ReadSweep { operation }).collect())
@@ -317,7 +334,7 @@ fn member(group: String) -> Principal {
     Principal::User(User { id, account: ACCOUNT.to_owned(), groups, claims: BTreeMap::new() })
 }
 
-impl Situation {
+impl Situation<'_> {
     fn decide(&self, policy: &AccessPolicy) -> Decision {
         match &self.wish {
             Wish::Execution(action, facts) => {
@@ -338,7 +355,7 @@ impl Situation {
     }
 }
 
-impl fmt::Display for Situation {
+impl fmt::Display for Situation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Terms { force, pinned, dry_run, archived, past_retention, now } = self.terms;
         write!(f, "{} ", self.principal)?;
@@ -353,7 +370,12 @@ impl fmt::Display for Situation {
                     facts.execution.row.status
                 )?;
             }
-            Wish::Service(action) => write!(f, "{} {}", action.as_str(), action.about())?,
+            Wish::Service(action) => {
+                write!(f, "{} {}", action.as_str(), action.about())?;
+                if let Some(lane) = action.lane() {
+                    write!(f, " in {lane}")?;
+                }
+            }
         }
         write!(f, ", dryRun {dry_run}, now {now}")
     }

@@ -207,6 +207,9 @@ impl ExecutionFacts<'_> {
             ("jobRetries", Fact::Bool(job.retries)),
             ("jobContinuous", Fact::Bool(job.continuous)),
         ];
+        if let Some((region, account)) = job.place() {
+            facts.extend([("region", Fact::Text(region)), ("account", Fact::Text(account))]);
+        }
         if let Some(started_at) = row.started_at {
             facts.extend([("startedAt", Fact::Time(started_at)), ("startedAge", age(started_at))]);
         }
@@ -269,7 +272,7 @@ impl ExecutionAction {
     }
 }
 
-impl ServiceAction {
+impl ServiceAction<'_> {
     pub(super) fn uid(self) -> Result<EntityUid, FactsError> {
         uid("Action", self.as_str())
     }
@@ -285,9 +288,10 @@ impl ServiceAction {
     pub(super) fn context(self, now: Timestamp) -> Result<Context, FactsError> {
         let now = ("now", Fact::Time(now));
         match self {
-            Self::StartSweep { dry_run, releases_plan, .. } => {
+            Self::StartSweep { lane, dry_run, releases_plan, .. } => {
+                let lane = ("lane", Fact::Text(lane));
                 let (dry_run, releases_plan) = (Fact::Bool(dry_run), Fact::Bool(releases_plan));
-                context([("dryRun", dry_run), ("releasesPlan", releases_plan), now], None)
+                context([lane, ("dryRun", dry_run), ("releasesPlan", releases_plan), now], None)
             }
             Self::ReadSweep { .. } => context([now], None),
             Self::ReadDecision { hypothetical, .. } => {
@@ -327,7 +331,7 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let job = Job {
             job_id: job_id.clone(),
-            arn: "arn".to_owned(),
+            arn: "arn:aws:iot:eu-west-1:123456789012:job/fw".to_owned(),
             namespace_id: NamespaceId::parse("ours").ok(),
             retries: true,
             retry_limits: Default::default(),

@@ -7,11 +7,14 @@ use serde::Deserialize;
 
 use super::{AskedFacts, WholeFacts};
 use crate::execution::{Execution, ExecutionRow, Job, JobFacts, RetryLimits, Status};
-use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
+use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version, quoted};
 use crate::retention::fixed_length;
 
 /// The account of what is made up.
 pub(super) const ACCOUNT: &str = "123456789012";
+
+/// The Region of what is made up.
+const REGION: &str = "eu-west-1";
 
 /// An execution and its job; whatever is left out is ordinary. The names are those of the schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -20,6 +23,8 @@ pub struct HypotheticalExecution {
     job_id: Option<String>,
     thing_name: Option<String>,
     execution_number: Option<i64>,
+    account: Option<String>,
+    region: Option<String>,
     queued_age: Option<String>,
     started_age: Option<String>,
     last_updated_age: Option<String>,
@@ -70,7 +75,11 @@ impl HypotheticalExecution {
             approximate_seconds_before_timed_out: self.approximate_seconds_before_timed_out,
         };
         let job = Job {
-            arn: format!("arn:aws:iot:eu-west-1:{ACCOUNT}:job/{job_id}"),
+            arn: format!(
+                "arn:aws:iot:{}:{}:job/{job_id}",
+                place(&self.region, REGION)?,
+                place(&self.account, ACCOUNT)?
+            ),
             job_id,
             namespace_id: namespace_id.map_err(|error| error.to_string())?,
             retries: self.job_retries || self.job_retry_limits != RetryLimits::default(),
@@ -86,6 +95,13 @@ impl HypotheticalExecution {
         };
         Ok(WholeFacts { execution, job: JobFacts { job, tags: self.job_tags.clone() }, asked })
     }
+}
+
+/// An account or a Region.
+fn place<'a>(given: &'a Option<String>, ordinary: &'a str) -> Result<&'a str, String> {
+    let place = given.as_deref().unwrap_or(ordinary);
+    let legal = !place.is_empty() && place.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if legal { Ok(place) } else { Err(format!("{} must be an account or a Region", quoted(place))) }
 }
 
 /// The time that lies so long before `now`.

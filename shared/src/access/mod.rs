@@ -77,11 +77,13 @@ impl ExecutionAction {
 
 /// What may be asked of the service itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceAction {
+pub enum ServiceAction<'a> {
     /// Start a sweep.
     StartSweep {
         /// What it does.
         operation: Operation,
+        /// The lane that it is in; empty for the home lane.
+        lane: &'a str,
         /// Whether it only plans.
         dry_run: bool,
         /// Whether it names a plan that the breaker stopped.
@@ -101,13 +103,21 @@ pub enum ServiceAction {
     },
 }
 
-impl ServiceAction {
+impl ServiceAction<'_> {
     /// Its name in the access policy.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::StartSweep { .. } => "StartSweep",
             Self::ReadSweep { .. } => "ReadSweep",
             Self::ReadDecision { .. } => "ReadDecision",
+        }
+    }
+
+    /// The lane that it is about, where it is about one and that is not the home lane.
+    pub fn lane(&self) -> Option<&str> {
+        match self {
+            Self::StartSweep { lane, .. } => Some(*lane).filter(|lane| !lane.is_empty()),
+            Self::ReadSweep { .. } | Self::ReadDecision { .. } => None,
         }
     }
 

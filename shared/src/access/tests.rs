@@ -139,12 +139,13 @@ fn every_fact_of_who_calls_and_of_a_start_is_its_own() {
     let groups = vec!["g".to_owned(), "h".to_owned()];
     let anna = Principal::User(User { id: "anna".to_owned(), account: "12".to_owned(), groups, claims });
     let operation = Operation::CancelStale;
-    let start = ServiceAction::StartSweep { operation, dry_run: true, releases_plan: false };
+    let start = ServiceAction::StartSweep { operation, lane: "us", dry_run: true, releases_plan: false };
     for condition in [
         "principal == Jobwarden::User::\"anna\" && principal.id == \"anna\" && principal.account == \"12\"",
         "principal in Jobwarden::Group::\"g\" && principal in Jobwarden::Group::\"h\"",
         "principal.hasTag(\"team\") && principal.getTag(\"team\") == \"red\"",
         "resource == Jobwarden::Sweep::\"cancel-stale\"",
+        "context.lane == \"us\"",
         "context.dryRun && !context.releasesPlan",
         "context.now == datetime(\"2026-11-21T12:00:00.007Z\")",
     ] {
@@ -332,4 +333,27 @@ fn a_set_says_where_it_is_from() {
     let set = load(PERMIT);
     assert_eq!(set.source(), "p.cedar");
     assert_eq!(cancel(&set).1.policy_source, "p.cedar");
+}
+
+#[test]
+fn cases_tell_lanes_apart_by_their_name_and_by_the_place_of_an_execution() {
+    let policy = load(
+        "@id(\"home\") @reason(\"r\") permit (principal, action == Jobwarden::Action::\"StartSweep\", resource) \
+         when { context.lane == \"\" };\
+         @id(\"there\") @reason(\"r\") permit (principal, action == Jobwarden::Action::\"CancelJobExecution\", resource) \
+         when { resource.region == \"us-east-1\" && resource.account == \"111122223333\" };",
+    );
+    let cases = "[[case]]\nname = \"a\"\ngroup = \"\"\naction = \"StartSweep\"\ndecision = \"allow\"\n\
+                 [[case]]\nname = \"b\"\ngroup = \"\"\naction = \"StartSweep\"\nlane = [\"us\", \"eu\"]\n\
+                 decision = \"noPermit\"\n\
+                 [[case]]\nname = \"c\"\ngroup = \"\"\naction = \"CancelJobExecution\"\nstatus = \"QUEUED\"\n\
+                 execution = { region = \"us-east-1\", account = \"111122223333\" }\ndecision = \"allow\"\n\
+                 [[case]]\nname = \"d\"\ngroup = \"\"\naction = \"CancelJobExecution\"\nstatus = \"QUEUED\"\n\
+                 decision = \"noPermit\"\n";
+    let run = cases::run(&policy, "cases.toml", cases).unwrap();
+    assert_eq!((run.cases, run.failures), (2 + 4 + 1 + 1, Vec::new()));
+    let wrong = "[[case]]\nname = \"b\"\ngroup = \"\"\naction = \"StartSweep\"\nsweep = \"cancel-stale\"\n\
+                 lane = \"us\"\ndecision = \"allow\"\n";
+    let failure = cases::run(&policy, "cases.toml", wrong).unwrap().failures.remove(0).to_string();
+    assert!(failure.contains("StartSweep cancel-stale in us"), "{failure}");
 }

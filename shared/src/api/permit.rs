@@ -24,6 +24,7 @@ pub fn permit(access: &AccessPolicy, caller: &Caller<'_>, action: ServiceAction)
         request_id = caller.request_id,
         action = action.as_str(),
         operation = action.about(),
+        lane = action.lane(),
     );
     match decision {
         Decision::Allow(_) => Ok(()),
@@ -57,7 +58,7 @@ mod tests {
         let caller = Caller { principal: &principal, now, request_id: "r" };
         let operation = Operation::DeleteExpired;
         let start = |dry_run| {
-            let action = ServiceAction::StartSweep { operation, dry_run, releases_plan: false };
+            let action = ServiceAction::StartSweep { operation, lane: "", dry_run, releases_plan: false };
             permit(&access, &caller, action)
         };
         assert!(start(true).is_ok());

@@ -8,6 +8,7 @@ use super::ApiError;
 use super::body::{Members, report};
 use crate::guard::{CancelRequest, DeleteRequest};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version, Violation, quoted};
+use crate::lane::LaneName;
 use crate::operation::Operation;
 use crate::ports::Force;
 use crate::sweep::{ListSweeps, SweepId};
@@ -28,6 +29,8 @@ pub struct ApiRequest {
 pub struct StartRequest {
     /// What the sweep is to do.
     pub operation: Operation,
+    /// In which lane, if not the home lane.
+    pub lane: Option<LaneName>,
     /// Whether it is to plan only; `None` takes the deployment's setting.
     pub dry_run: Option<bool>,
     /// The digest of a plan that the breaker stopped and this sweep may carry out.
@@ -97,13 +100,16 @@ impl ApiRequest {
         };
         let what = "delete-expired or cancel-stale";
         let operation = members.required("operation", what, operation, &mut violations);
+        let lane = members.parsed("lane", LaneName::parse, &mut violations);
         let dry_run = members.bool("dryRun", &mut violations);
         let release_plan = members
             .text("releasePlan", &mut violations)
             .and_then(|digest| report(plan_digest(digest), &mut violations));
-        members.refuse_rest("operation, dryRun, releasePlan", &mut violations);
+        members.refuse_rest("operation, lane, dryRun, releasePlan", &mut violations);
         match operation {
-            Some(operation) if violations.is_empty() => Ok(StartRequest { operation, dry_run, release_plan }),
+            Some(operation) if violations.is_empty() => {
+                Ok(StartRequest { operation, lane, dry_run, release_plan })
+            }
             _ => Err(violations.into()),
         }
     }
@@ -361,6 +367,7 @@ mod tests {
         assert!(message(r#"{"operation":1}"#).contains("operation: must be a text"));
         assert!(message(r#"{"operation":"cancel-stale","dryRun":"no"}"#).contains("dryRun"));
         assert!(message(r#"{"operation":"cancel-stale","releasePlan":"x"}"#).contains("releasePlan"));
+        assert!(message(r#"{"operation":"cancel-stale","lane":""}"#).contains("lane: `` must be 1 to 32"));
         let start = request(&[], r#"{"operation":"cancel-stale","dryRun":false}"#).start_sweep().unwrap();
         assert_eq!((start.operation, start.dry_run), (Operation::CancelStale, Some(false)));
     }

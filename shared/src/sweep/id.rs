@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::ids::{Violation, quoted};
+use crate::lane::LaneName;
 use crate::operation::Operation;
 
 /// A sweep's name, such as `20261121T020000Z-delete-expired-1a2b3c4d`. Names sort by time.
@@ -19,11 +20,12 @@ pub struct SweepId {
 }
 
 impl SweepId {
-    /// The name of the sweep that `trigger` started at `now`. The same trigger gives the same
-    /// name: starting twice for one event starts once.
-    pub fn new(now: Timestamp, operation: Operation, trigger: &str) -> Self {
+    /// The name of the sweep that `trigger` started in a lane at `now`. The same trigger gives the same
+    /// name: starting twice for one event starts once, in each lane.
+    pub fn new(now: Timestamp, operation: Operation, lane: Option<&LaneName>, trigger: &str) -> Self {
         let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ");
-        let digits: String = digest::of([operation.as_str(), trigger]).chars().take(8).collect();
+        let parts = [operation.as_str(), trigger].into_iter().chain(lane.map(LaneName::as_str));
+        let digits: String = digest::of(parts).chars().take(8).collect();
         Self { text: format!("{time}-{operation}-{digits}"), operation }
     }
 
@@ -90,12 +92,23 @@ mod tests {
     fn a_name_reads_back_and_the_same_trigger_gives_the_same_name() {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         for operation in Operation::ALL {
-            let id = SweepId::new(now, operation, "event-1");
+            let id = SweepId::new(now, operation, None, "event-1");
             assert_eq!(SweepId::parse(id.as_str()).unwrap(), id);
             assert_eq!(id.operation(), operation);
-            assert_eq!(SweepId::new(now, operation, "event-1"), id);
-            assert_ne!(SweepId::new(now, operation, "event-2"), id);
+            assert_eq!(SweepId::new(now, operation, None, "event-1"), id);
+            assert_ne!(SweepId::new(now, operation, None, "event-2"), id);
         }
+    }
+
+    #[test]
+    fn lanes_give_names_of_their_own_and_the_home_lane_the_name_that_it_always_gave() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let lane = |name| LaneName::parse(name).unwrap();
+        let id = |lane: Option<&LaneName>| SweepId::new(now, Operation::DeleteExpired, lane, "event-1");
+        assert_eq!(id(None).as_str(), "20270115T080000Z-delete-expired-1a45c4ca");
+        assert_eq!(id(Some(&lane("us"))), id(Some(&lane("us"))));
+        assert_ne!(id(Some(&lane("us"))), id(Some(&lane("eu"))));
+        assert_ne!(id(Some(&lane("us"))), id(None));
     }
 
     #[test]

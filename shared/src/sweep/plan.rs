@@ -10,6 +10,7 @@ use super::state::Sweep;
 use crate::access::Needs;
 use crate::digest;
 use crate::execution::Status;
+use crate::lane::LaneName;
 use crate::retention::{Breaker, Hundredths, Retention};
 
 /// What a sweep is about to do.
@@ -85,7 +86,7 @@ pub enum CheckResult {
     NoSweepBefore,
 }
 
-/// What is kept of the last real sweep of an operation that had something due.
+/// What is kept of the last real sweep of an operation in a lane that had something due.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LastSweep {
@@ -115,13 +116,15 @@ impl Plan {
         (needs, rate): (Needs, CallRate),
     ) -> Self {
         let due = sweep.tally.total_due();
-        let digest = digest::of([
+        let now = sweep.now.to_string();
+        let parts = [
             sweep.operation.as_str(),
-            &sweep.now.to_string(),
+            &now,
             sweep.rules_digest.as_deref().unwrap_or_default(),
             sweep.policy_digest.as_deref().unwrap_or_default(),
             &sweep.candidates_digest,
-        ]);
+        ];
+        let digest = digest::of(parts.into_iter().chain(sweep.lane.as_ref().map(LaneName::as_str)));
         let breaker = Checked::of(rules.breaker(), due, sweep.rows_seen(), last.map(|last| last.due));
         let shares = sweep.tally.due_shares();
         let in_full = shares.iter().filter(|(share, _)| rules.archives_in_full(&share.rule, share.status));
@@ -150,7 +153,7 @@ impl Plan {
     }
 
     /// Why it was stopped, and how to carry it out all the same.
-    pub(super) fn refusal(&self) -> String {
+    pub(super) fn refusal(&self, lane: Option<&LaneName>) -> String {
         let Checked { max_actions, max_percent, max_growth, .. } = &self.breaker;
         let tripped = self.breaker.checks.iter().filter(|check| check.result == CheckResult::Tripped);
         let reasons: Vec<_> = tripped
@@ -165,9 +168,10 @@ impl Plan {
                 }
             })
             .collect();
+        let lane = lane.map(|lane| format!("\"lane\": \"{lane}\", ")).unwrap_or_default();
         format!(
             "the plan holds {} executions, more than the breaker's {}; nothing was done. To carry it out, start a \
-             sweep with \"releasePlan\": \"{}\"",
+             sweep with {lane}\"releasePlan\": \"{}\"",
             self.due,
             reasons.join(" and "),
             self.digest

@@ -18,6 +18,7 @@ use super::retire::WholeJobs;
 use super::state::{ArchiveTotals, JobCounts, Sweep, SweepStatus};
 use super::tally::Verdicts;
 use crate::archive;
+use crate::lane::LaneName;
 use crate::operation::Operation;
 
 /// The report of a sweep.
@@ -28,6 +29,12 @@ pub struct Report {
     pub sweep_id: SweepId,
     /// What it does.
     pub operation: Operation,
+    /// The lane that it is in, if not the home lane.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lane: Option<LaneName>,
+    /// The Region and account of that lane, `REGION` or `REGION@ACCOUNT`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
     /// Whether it only planned.
     pub dry_run: bool,
     /// Who started it.
@@ -132,6 +139,8 @@ impl Report {
         Self {
             sweep_id: sweep.sweep_id.clone(),
             operation: sweep.operation,
+            lane: sweep.lane.clone(),
+            place: sweep.place.clone(),
             dry_run: sweep.dry_run,
             requested_by: sweep.requested_by.clone(),
             status: sweep.status,

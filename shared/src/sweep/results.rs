@@ -12,6 +12,7 @@ use super::store;
 use crate::archive::{self, Record};
 use crate::execution::Identity;
 use crate::ids::{JobId, ThingName};
+use crate::lane::LaneName;
 
 /// The most targets that one CreateJob takes (service quotas of AWS IoT Device Management).
 const MOST_TARGETS: usize = 100;
@@ -26,6 +27,9 @@ pub struct OutcomeRow {
     pub action: String,
     /// The sweep.
     pub origin: String,
+    /// The lane that it is in, if not the home lane. A record tells it by the ARN of its job.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lane: Option<LaneName>,
     /// The execution's job.
     pub job_id: JobId,
     /// Its thing.
@@ -42,11 +46,12 @@ impl OutcomeRow {
     /// The form that this version writes; grows when a reader would have to change.
     pub const FORMAT: u8 = 1;
 
-    pub(super) fn of(record: &Record, outcome: Outcome) -> Self {
+    pub(super) fn of(record: &Record, lane: Option<&LaneName>, outcome: Outcome) -> Self {
         Self {
             format: Self::FORMAT,
             action: record.action.clone(),
             origin: record.origin.clone(),
+            lane: lane.cloned(),
             job_id: record.job.job.job_id.clone(),
             thing_name: record.thing_name().clone(),
             identity: record.identity(),
@@ -68,7 +73,8 @@ pub(super) async fn write(
     if results.is_empty() {
         return Ok(());
     }
-    let rows: Vec<_> = results.iter().map(|(record, outcome)| OutcomeRow::of(record, *outcome)).collect();
+    let row = |(record, outcome): &(&Record, Outcome)| OutcomeRow::of(record, sweep.lane.as_ref(), *outcome);
+    let rows: Vec<_> = results.iter().map(row).collect();
     let key = format!("{}{name}.jsonl.gz", prefix(sweep));
     archive::write_lines(bucket, &key, &rows).await.map_err(|error| {
         let what = "the bucket did not take what came of a page, so it will be looked at again".to_owned();

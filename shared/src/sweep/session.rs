@@ -18,6 +18,7 @@ use super::slice::{SliceError, SliceTime, Worker};
 use super::state::{Lease, Sweep, SweepStatus};
 use super::store::{self, StoreError};
 use super::successes::{RulesOfJobs, Success};
+use crate::lane;
 use crate::ports::{MutationError, ReadError, chain};
 
 /// What is kept free before the deadline, for the call under way, the state and the message; a
@@ -207,7 +208,7 @@ impl<'a> Session<'a> {
         }
         self.sweep.finished_at = Some(self.now());
         if let (SweepStatus::Succeeded, Some(last)) = (self.sweep.status, LastSweep::of(&self.sweep)) {
-            let key = store::last_sweep_key(self.sweep.operation);
+            let key = store::last_sweep_key(self.sweep.operation, self.sweep.lane.as_ref());
             store::put(self.bucket, &key, &last, PutMode::Overwrite).await?;
         }
         self.tell_calls();
@@ -221,13 +222,14 @@ impl<'a> Session<'a> {
 
     fn tell(&self) {
         let Sweep { sweep_id, status, .. } = &self.sweep;
+        let lane = lane::told(self.sweep.lane.as_ref());
         let reason = self.sweep.failure.as_deref().unwrap_or_default();
         match status {
-            SweepStatus::Failed => error!(event = "sweep_failed", %sweep_id, reason),
-            SweepStatus::StoppedByBreaker => error!(event = "sweep_stopped", %sweep_id, reason),
+            SweepStatus::Failed => error!(event = "sweep_failed", %sweep_id, lane, reason),
+            SweepStatus::StoppedByBreaker => error!(event = "sweep_stopped", %sweep_id, lane, reason),
             SweepStatus::Succeeded | SweepStatus::Queued | SweepStatus::Scanning | SweepStatus::Applying => {
                 info!(
-                    event = "sweep_finished", %sweep_id, dry_run = self.sweep.dry_run,
+                    event = "sweep_finished", %sweep_id, lane, dry_run = self.sweep.dry_run,
                     rows_seen = self.sweep.rows_seen(), due = self.sweep.tally.total_due(),
                     outcomes = ?self.sweep.outcomes(),
                 );

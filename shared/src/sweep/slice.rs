@@ -18,14 +18,17 @@ use super::state::{Sweep, SweepStatus};
 use super::store::{self, StoreError};
 use crate::access::AccessPolicy;
 use crate::document::Document;
-use crate::ports::{Cause, ReadJobs, SliceQueue, chain};
+use crate::lane::{self, LaneName};
+use crate::ports::{Cause, FurtherLanes, ReadJobs, SliceQueue, chain};
 use crate::retention::Retention;
 
 /// A sweep's function: its right, its rules and what it reaches.
 #[derive(Debug)]
 pub struct Worker<'a, I, Q, A> {
-    /// AWS IoT Jobs.
+    /// AWS IoT Jobs, in the home lane.
     pub iot: &'a I,
+    /// AWS IoT Jobs, in the others.
+    pub lanes: &'a dyn FurtherLanes<I>,
     /// The bucket of states, plans, reports and archives.
     pub bucket: &'a dyn ObjectStore,
     /// The queue of its own operation.
@@ -109,9 +112,16 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
         let mut session = Session::new(self, sweep, version, (time, origin));
         session.claim(holder, time).await?;
-        info!(event = "slice_started", sweep_id = %message.sweep_id, step = message.step, attempt = session.sweep.attempt);
+        info!(
+            event = "slice_started", sweep_id = %message.sweep_id, lane = lane::told(session.sweep.lane.as_ref()),
+            step = message.step, attempt = session.sweep.attempt,
+        );
 
-        let stop = match self.work(&mut session).await {
+        let worked = match self.in_lane(&session.sweep) {
+            Ok(worker) => worker.work(&mut session).await,
+            Err(stop) => Err(stop),
+        };
+        let stop = match worked {
             Ok(()) => return session.finish().await.map(|()| SliceEnd::Finished),
             Err(stop) => stop,
         };
@@ -120,7 +130,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 session.sweep.step += 1;
                 session.release().await?;
                 let next = SliceMessage { step: session.sweep.step, sweep_id: message.sweep_id.clone() };
-                self.send(&next).await?;
+                self.send(&next, session.sweep.lane.as_ref()).await?;
                 Ok(SliceEnd::Continued)
             }
             Stop::Failed(reason) => {
@@ -145,13 +155,27 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     async fn already_taken(&self, sweep: &Sweep, message: &SliceMessage) -> Result<SliceEnd, SliceError> {
         info!(event = "slice_already_taken", sweep_id = %message.sweep_id, step = message.step, at = sweep.step);
         if sweep.step == message.step + 1 && !sweep.status.is_final() && sweep.lease.is_none() {
-            self.send(&SliceMessage { step: sweep.step, sweep_id: message.sweep_id.clone() }).await?;
+            let next = SliceMessage { step: sweep.step, sweep_id: message.sweep_id.clone() };
+            self.send(&next, sweep.lane.as_ref()).await?;
         }
         Ok(SliceEnd::AlreadyTaken)
     }
 
-    async fn send(&self, message: &SliceMessage) -> Result<(), SliceError> {
-        self.queue.send(message).await.map_err(|source| SliceError::Unavailable {
+    /// The same worker, at the lane of a sweep. A lane that the deployment does not have any more, or has in
+    /// another place, will not be there the next time either.
+    fn in_lane(&self, sweep: &Sweep) -> Result<Self, Stop> {
+        let Some(lane) = &sweep.lane else { return Ok(Self { ..*self }) };
+        let place = sweep.place.as_deref().unwrap_or_default();
+        let iot = self.lanes.iot(lane, place).ok_or_else(|| {
+            Stop::Failed(format!(
+                "the lane `{lane}` of {place} is not among this deployment's Lanes any more"
+            ))
+        })?;
+        Ok(Self { iot, ..*self })
+    }
+
+    async fn send(&self, message: &SliceMessage, lane: Option<&LaneName>) -> Result<(), SliceError> {
+        self.queue.send(message, lane).await.map_err(|source| SliceError::Unavailable {
             what: "the next slice could not be queued".to_owned(),
             source,
         })
@@ -209,7 +233,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 
     /// The breaker: before the first mutation, over what would be attempted.
     async fn check(&self, session: &mut Session<'_>) -> Result<(), Stop> {
-        let last = self.last_sweep().await?;
+        let last = self.last_sweep(session.sweep.lane.as_ref()).await?;
         let sweep = &mut session.sweep;
         let plan = Plan::of(sweep, self.rules, last.as_ref(), (self.needs(), self.rate));
         let stopped = plan.is_stopped();
@@ -220,7 +244,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let key = store::stopped_plan_key(&plan.digest);
             store::put(self.bucket, &key, &kept, PutMode::Overwrite).await?;
             sweep.status = SweepStatus::StoppedByBreaker;
-            sweep.failure = Some(plan.refusal());
+            sweep.failure = Some(plan.refusal(sweep.lane.as_ref()));
             sweep.phase = Phase::Done;
         } else if sweep.dry_run || plan.due == 0 {
             sweep.phase = Phase::Done;
@@ -234,10 +258,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         Ok(())
     }
 
-    /// What the last real sweep had due. What cannot be read is not taken for absent: the message
+    /// What the last real sweep in the lane had due. What cannot be read is not taken for absent: the message
     /// comes again.
-    async fn last_sweep(&self) -> Result<Option<LastSweep>, SliceError> {
-        match store::get(self.bucket, &store::last_sweep_key(A::OPERATION)).await {
+    async fn last_sweep(&self, lane: Option<&LaneName>) -> Result<Option<LastSweep>, SliceError> {
+        match store::get(self.bucket, &store::last_sweep_key(A::OPERATION, lane)).await {
             Ok((last, _)) => Ok(Some(last)),
             Err(StoreError::NotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),

@@ -11,6 +11,7 @@ use super::id::SweepId;
 use super::plan::{Plan, StoppedPlan};
 use super::state::{Release, Sweep};
 use super::store::{self, StoreError};
+use crate::lane::{self, Lane};
 use crate::operation::Operation;
 use crate::ports::{Cause, SliceQueue};
 
@@ -23,6 +24,8 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 pub struct Trigger {
     /// What it is to do.
     pub operation: Operation,
+    /// In which lane, if not the home lane.
+    pub lane: Option<Lane>,
     /// What was asked for; `None` takes the deployment's setting.
     pub dry_run: Option<bool>,
     /// The digest of a stopped plan to carry out.
@@ -82,17 +85,19 @@ impl<Q: SliceQueue> Starter<'_, Q> {
             return Err(StartError::Invalid(message.to_owned()));
         }
         let dry_run = self.dry_run(trigger.dry_run);
-        let id = SweepId::new(trigger.now, trigger.operation, &trigger.id);
+        let lane = trigger.lane.as_ref();
+        let name = lane.map(|lane| &lane.name);
+        let id = SweepId::new(trigger.now, trigger.operation, name, &trigger.id);
         let requested_by = trigger.requested_by.clone();
-        let mut sweep = Sweep::new(id, trigger.operation, dry_run, requested_by, trigger.now);
+        let mut sweep = Sweep::new(id, trigger.operation, lane, dry_run, requested_by, trigger.now);
         if let Some(digest) = &trigger.release_plan {
             self.release(&mut sweep, digest).await?;
         }
         let sweep = self.create(sweep).await?;
         let first = SliceMessage { sweep_id: sweep.sweep_id.clone(), step: 0 };
-        self.queue.send(&first).await.map_err(StartError::Queue)?;
+        self.queue.send(&first, name).await.map_err(StartError::Queue)?;
         info!(
-            event = "sweep_started", sweep_id = %sweep.sweep_id, dry_run = sweep.dry_run,
+            event = "sweep_started", sweep_id = %sweep.sweep_id, lane = lane::told(name), dry_run = sweep.dry_run,
             requested_by = sweep.requested_by,
         );
         Ok(sweep)
@@ -119,6 +124,17 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         let (stopped, _) = store::load(self.bucket, &stopped.planned_by).await?;
         if stopped.operation != sweep.operation {
             return invalid(format!("the plan is one of {}, not of {}", stopped.operation, sweep.operation));
+        }
+        if stopped.lane != sweep.lane {
+            let remedy = match &stopped.lane {
+                Some(lane) => format!("the plan is one of the lane `{lane}`; start the sweep with it"),
+                None => "the plan is one of the stack's own account and Region; name no lane".to_owned(),
+            };
+            return invalid(remedy);
+        }
+        if stopped.place != sweep.place {
+            let was = stopped.place.unwrap_or_default();
+            return invalid(format!("the plan is one of {was}, which is not what its lane is of any more"));
         }
         if !sweep.dry_run {
             self.mark_released(sweep, digest).await?;
@@ -172,7 +188,14 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         let key = store::state_key(&sweep.sweep_id);
         match store::put(self.bucket, &key, &sweep, PutMode::Create).await {
             Ok(_) => Ok(sweep),
-            Err(StoreError::Conflict(_)) => Ok(store::load(self.bucket, &sweep.sweep_id).await?.0),
+            Err(StoreError::Conflict(_)) => {
+                let (there, _) = store::load(self.bucket, &sweep.sweep_id).await?;
+                if there.lane == sweep.lane {
+                    return Ok(there);
+                }
+                let message = format!("`{}` is a sweep of another lane; start it again", sweep.sweep_id);
+                Err(StartError::Invalid(message))
+            }
             Err(error) => Err(error.into()),
         }
     }

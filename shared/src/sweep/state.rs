@@ -17,6 +17,7 @@ use super::plan::Plan;
 use super::retire::WholeJobs;
 use super::successes::{RulesOfJobs, Written};
 use super::tally::Tally;
+use crate::lane::{Lane, LaneName};
 use crate::operation::Operation;
 
 /// How far a sweep has come.
@@ -136,6 +137,12 @@ pub struct Sweep {
     pub sweep_id: SweepId,
     /// What it does.
     pub operation: Operation,
+    /// The lane that it is in, if not the home lane.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lane: Option<LaneName>,
+    /// The Region and account of that lane when the sweep was started.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
     /// Whether it only plans.
     pub dry_run: bool,
     /// Who started it.
@@ -216,6 +223,8 @@ pub struct Sweep {
 pub struct SweepView<'a> {
     sweep_id: &'a SweepId,
     operation: Operation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<&'a LaneName>,
     dry_run: bool,
     requested_by: &'a str,
     status: SweepStatus,
@@ -241,6 +250,7 @@ impl Sweep {
     pub(super) fn new(
         sweep_id: SweepId,
         operation: Operation,
+        lane: Option<&Lane>,
         dry_run: bool,
         requested_by: String,
         now: Timestamp,
@@ -248,6 +258,8 @@ impl Sweep {
         Self {
             sweep_id,
             operation,
+            lane: lane.map(|lane| lane.name.clone()),
+            place: lane.map(Lane::place),
             dry_run,
             requested_by,
             now,
@@ -311,6 +323,7 @@ impl Sweep {
         SweepView {
             sweep_id: &self.sweep_id,
             operation: self.operation,
+            lane: self.lane.as_ref(),
             dry_run: self.dry_run,
             requested_by: &self.requested_by,
             status: self.status,

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::id::SweepId;
 use super::state::Sweep;
 use crate::ids::JobId;
+use crate::lane::{self, LaneName};
 use crate::operation::Operation;
 
 /// The folder of all sweeps.
@@ -88,9 +89,9 @@ pub(super) fn stopped_plan_key(digest: &str) -> String {
     format!("{ROOT}/stopped-plans/{digest}.json")
 }
 
-/// What the last real sweep of an operation had due.
-pub(super) fn last_sweep_key(operation: Operation) -> String {
-    format!("{ROOT}/last/{operation}.json")
+/// What the last real sweep of an operation in a lane had due.
+pub(super) fn last_sweep_key(operation: Operation, lane: Option<&LaneName>) -> String {
+    format!("{ROOT}/last/{}.json", lane::in_lane(operation, lane))
 }
 
 /// What exact expiry has taken of the budget of a day.

@@ -300,7 +300,8 @@ fn what_a_permit_on_sweeps_lacks_is_told_too() {
         let unmet = access.unmet_service(&decision, &principal, action, now);
         unmet.into_iter().filter_map(|permit| permit.condition).collect::<Vec<_>>()
     };
-    let start = |operation, dry_run| ServiceAction::StartSweep { operation, dry_run, releases_plan: false };
+    let start =
+        |operation, dry_run| ServiceAction::StartSweep { operation, lane: "", dry_run, releases_plan: false };
     assert_eq!(told(start(Operation::DeleteExpired, false)), ["context.dryRun"]);
     let other = "resource == Jobwarden::Sweep::\"delete-expired\"";
     assert_eq!(told(start(Operation::CancelStale, true)), [other]);

@@ -37,7 +37,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             match self.settle(session, record).await {
                 Ok(outcome) => {
                     let gone = outcome.filter(|outcome| outcome.moved());
-                    found.extend(gone.map(|outcome| OutcomeRow::of(record, outcome)));
+                    found.extend(gone.map(|outcome| OutcomeRow::of(record, None, outcome)));
                 }
                 Err(stop) => {
                     ended = Err(stop);

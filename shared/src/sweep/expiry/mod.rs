@@ -102,8 +102,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let origin = Instant::now();
         let name = message.name();
         // To what acts on a page, a check is a sweep of one thing that is nowhere saved.
-        let id = SweepId::new(time.now, A::OPERATION, &name);
-        let sweep = Sweep::new(id, A::OPERATION, self.dry_run_only, format!("{FOLDER} {name}"), time.now);
+        let id = SweepId::new(time.now, A::OPERATION, None, &name);
+        let requested_by = format!("{FOLDER} {name}");
+        let sweep = Sweep::new(id, A::OPERATION, None, self.dry_run_only, requested_by, time.now);
         let nowhere = UpdateVersion { e_tag: None, version: None };
         let mut session = Session::new(self, sweep, nowhere, (time, origin));
         let mut check = Check {

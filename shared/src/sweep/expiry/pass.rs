@@ -198,7 +198,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
         let mut outcomes = Vec::new();
         for (record, outcome) in results {
-            outcomes.push(OutcomeRow::of(record, outcome));
+            outcomes.push(OutcomeRow::of(record, None, outcome));
             check.meet(record.identity(), outcome);
             check.granted -= 1.min(check.granted);
         }
