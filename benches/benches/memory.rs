@@ -23,7 +23,9 @@ use object_store::{
 };
 use shared::access::AccessPolicy;
 use shared::archive::{Delete, DeleteJob};
-use shared::execution::{Execution, ExecutionOnThing, ExecutionRow, Job, JobStatus, JobSummary, Status, TargetSelection, ToldJob};
+use shared::execution::{
+    Execution, ExecutionOnThing, ExecutionRow, Job, JobStatus, JobSummary, Status, TargetSelection, ToldJob,
+};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::lane::LaneName;
 use shared::operation::Operation;
@@ -61,7 +63,8 @@ fn main() {
         println!("executions   peak of a sweep, MiB   {terms}");
         let peaks = FLEETS.map(|executions| {
             let program = std::env::current_exe().unwrap();
-            let done = Command::new(program).args([OF_FLEET, &executions.to_string(), terms]).output().unwrap();
+            let done =
+                Command::new(program).args([OF_FLEET, &executions.to_string(), terms]).output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
             let kibibytes: f64 = String::from_utf8(done.stdout).unwrap().trim().parse().unwrap();
             println!("{executions:>10}   {:.1}", kibibytes / 1024.0);
