@@ -13,7 +13,8 @@ use start_sweep::StartSweep;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::stage::{NOBODY, OPERATOR, Stage, api_event, now};
+use crate::api::{NOBODY, OPERATOR, api_event};
+use crate::stage::{Stage, now};
 
 /// What is logged, line by line, in the form in which the functions log it.
 #[derive(Debug, Clone, Default)]
