@@ -1307,3 +1307,31 @@ async fn a_cancel_is_not_sent_to_what_has_changed_since_it_was_listed() {
     check(|device| device.update(Status::InProgress), "noLongerEligible").await;
     check(|device| device.forget(), "alreadyGone").await;
 }
+
+/// In the application: a listing whose tokens never come good is given up, and its job is left to the next sweep.
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_cannot_be_finished_is_given_up_after_three_restarts() {
+    let check = async |bad: usize, deleted: u64| {
+        let stage = Stage::new();
+        stage.iot.page_size(4);
+        stage.iot.job("fw", days_ago(200), JobSetup::default());
+        for nth in 0..6 {
+            stage.iot.execution("fw", &format!("due-{nth}"), Status::Succeeded, days_ago(120), days_ago(40));
+        }
+        let sweeps = Sweeps::of_everything(&stage);
+        let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        // The scan lists two pages.
+        for nth in 1..=bad {
+            stage.script.fault("ListJobExecutionsForJob", 2 + nth, Fault::InvalidToken);
+        }
+        sweeps.deliver_all().await;
+        let report = sweeps.report(&id).await;
+        assert_eq!((count(&report, "deleted"), outcomes(&report)), (deleted, 6), "{bad} {report}");
+        assert_eq!(count(&report, "jobUnreadable"), 6 - deleted, "{bad} {report}");
+        let listed = stage.script.count("ListJobExecutionsForJob");
+        assert!(bad == 3 || listed == 2 + 4, "{listed} {report}");
+    };
+    check(3, 6).await;
+    check(4, 0).await;
+    check(40, 0).await;
+}
