@@ -9,7 +9,7 @@ use shared::access::AccessPolicy;
 use shared::execution::{JobStatus, RetryLimits, Status};
 use shared::operation::Operation;
 use shared::sweep::{self, SliceEnd, SliceError, StartError, Starter, SweepStatus, Trigger};
-use tests::{Fault, JobSetup};
+use tests::{FakeIot, Fault, JobSetup};
 use tokio::time::timeout;
 
 use crate::stage::{Stage, days_ago, now};
@@ -1334,4 +1334,28 @@ async fn a_listing_that_cannot_be_finished_is_given_up_after_three_restarts() {
     check(3, 6).await;
     check(4, 0).await;
     check(40, 0).await;
+}
+
+/// What shows up after the plan is not part of it, and what stays in place makes no room for it.
+#[tokio::test(start_paused = true)]
+async fn no_more_is_attempted_than_was_planned_where_some_of_it_stays() {
+    let stage = Stage::new();
+    stage.iot.page_size(4);
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    let old = |iot: &FakeIot, thing: &str| {
+        iot.execution("fw", thing, Status::Succeeded, days_ago(120), days_ago(40));
+    };
+    (0..3).for_each(|nth| old(&stage.iot, &format!("due-{nth}")));
+    let iot = stage.iot.clone();
+    let more = move || (0..5).for_each(|nth| old(&iot, &format!("late-{nth}")));
+    // The scan lists one page.
+    stage.script.before("ListJobExecutionsForJob", 2, more);
+    stage.script.always("DeleteJobExecution", "fw/due-1/", Fault::LostBefore);
+    let sweeps = Sweeps::of_everything(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "deleted"), count(&report, "notConfirmed")), (2, 1), "{report}");
+    assert_eq!(outcomes(&report), 3, "{report}");
+    assert_eq!(things(&stage.iot, "").len(), 6, "{report}");
 }

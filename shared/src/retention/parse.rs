@@ -630,4 +630,26 @@ archive = "summary"
             "r.toml:10: the name `fw` is taken; give each rule its own"
         );
     }
+
+    #[test]
+    fn the_shortest_limit_is_an_hour_and_the_longest_ten_years() {
+        let limit = |text: &str| {
+            let text = FINE.replacen(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{text}\""), 1);
+            Retention::parse("r.toml", &text)
+                .map(|rules| rules.rules[0].terms.delete_after[&Status::Succeeded])
+        };
+        assert_eq!(limit("1h"), Ok(Limit::After(SignedDuration::from_hours(1))));
+        assert_eq!(limit("3650d"), Ok(Limit::After(SignedDuration::from_hours(87_600))));
+        for bad in ["59m 59s", "3650d 1s"] {
+            assert!(limit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rule_needs_a_name_that_can_be_read() {
+        for bad in ["\"\"", "\" \"", "7"] {
+            assert_eq!(problems(r#"name = "fw""#, &format!("name = {bad}")), "r.toml:6: name must be a text");
+        }
+        assert!(problems("name = \"fw\"\n", "").contains("a rule needs a name"));
+    }
 }
