@@ -470,8 +470,10 @@ archive = "summary"
 
     #[test]
     fn durations_that_have_no_fixed_length_or_no_unit_are_errors() {
-        for bad in ["1mo", "1y", "30", "soon", ""] {
-            problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{bad}\""));
+        for (bad, months) in [("1mo", true), ("1y", true), ("30", false), ("soon", false), ("", false)] {
+            let problems = problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{bad}\""));
+            assert!(problems.contains("write days and hours"), "{problems}");
+            assert_eq!(problems.contains("months and years have no fixed length"), months, "{problems}");
         }
         assert!(problems(r#"SUCCEEDED = "7d""#, "SUCCEEDED = 7").contains("must be a text"));
         assert!(problems(r#"SUCCEEDED = "7d""#, r#"SUCCEEDED = "3651d""#).contains("the most is ten years"));
