@@ -23,6 +23,7 @@ mod expiry;
 mod facts;
 #[cfg(feature = "functions")]
 mod guard;
+mod log;
 mod races;
 mod retire;
 mod stage;

@@ -12,6 +12,7 @@ use shared::sweep::{self, SliceEnd, SliceError, StartError, Starter, SweepStatus
 use tests::{FakeIot, Fault, JobSetup};
 use tokio::time::timeout;
 
+use crate::log::Log;
 use crate::stage::{Stage, days_ago, now};
 use crate::sweep_stage::{DUE, Sweeps, count, outcomes, reissued, rule, staged, things, trigger};
 
@@ -1358,4 +1359,25 @@ async fn no_more_is_attempted_than_was_planned_where_some_of_it_stays() {
     assert_eq!((count(&report, "deleted"), count(&report, "notConfirmed")), (2, 1), "{report}");
     assert_eq!(outcomes(&report), 3, "{report}");
     assert_eq!(things(&stage.iot, "").len(), 6, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_since_the_plan_leaves_a_line_in_the_audit_trail() {
+    let (log, _guard) = Log::begin();
+    let stage = staged();
+    let iot = stage.iot.clone();
+    stage.script.before("DeleteJobExecution", 1, move || iot.tag("fw-2", "jobwarden:hold", "legal"));
+    let sweeps = Sweeps::new(&stage);
+    sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let lines = log.of("refused");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (nth, line) in lines.iter().enumerate() {
+        assert_eq!(
+            (&line["job_id"], &line["policies"]),
+            (&"fw-2".into(), &"held-jobs-are-untouchable".into())
+        );
+        assert!(line["row"].as_str().unwrap().contains(&format!("due-30-{nth}")), "{line}");
+        assert_eq!(line["policy_digest"].as_str().unwrap().len(), 64, "{line}");
+    }
 }

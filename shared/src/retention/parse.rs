@@ -537,8 +537,12 @@ archive = "summary"
                 "r.toml:8: target_selection of rule `fw` must be \"SNAPSHOT\" or \"CONTINUOUS\"",
             ],
         );
-        let many: Vec<_> = (0..51).map(|nth| format!("t{nth} = \"x\"")).collect();
-        check(&format!("job_tags = {{ {} }}", many.join(", ")), &["names 51 tags"]);
+        let many = |count| {
+            let tags: Vec<_> = (0..count).map(|nth| format!("t{nth} = \"x\"")).collect();
+            format!("job_tags = {{ {} }}", tags.join(", "))
+        };
+        check(&many(51), &["names 51 tags"]);
+        Retention::parse("r.toml", &FINE.replacen(r#"job_ids = ["fw-*"]"#, &many(50), 1)).unwrap();
         check(&format!("job_tags = {{ {} = \"x\" }}", "k".repeat(129)), &["can be no tag's key"]);
     }
 
