@@ -554,6 +554,7 @@ async fn what_has_waited_too_long_is_cancelled_and_looked_at() {
 /// Somebody deletes both before the looks. Only on the continuous job may another have been hit.
 #[tokio::test(start_paused = true)]
 async fn a_cancel_that_cannot_be_looked_at_is_told_apart_where_another_may_have_been_hit() {
+    let (log, _guard) = Log::begin();
     let stage = staged();
     for (look, job, thing) in [(2, "fw-1", "stale-1"), (4, "fw-2", "stale-0")] {
         let device = stage.iot.device(job, thing);
@@ -566,6 +567,7 @@ async fn a_cancel_that_cannot_be_looked_at_is_told_apart_where_another_may_have_
     let told = ["canceledNotSeenYet", "canceledNotCompared"].map(|outcome| count(&report, outcome));
     assert_eq!((told, outcomes(&report)), ([1, 1], 2), "{report}");
     assert!(things(&stage.iot, "stale-").is_empty());
+    assert_eq!(log.of("cancel_not_compared").len(), 1, "{report}");
 }
 
 #[tokio::test(start_paused = true)]
