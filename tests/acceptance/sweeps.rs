@@ -1040,12 +1040,15 @@ async fn a_long_page_of_a_dead_slice_is_settled_over_several_slices() {
     }
     let sweeps = Sweeps { seconds: 15, rate: "1", ..Sweeps::new(&stage) };
     let id = sweeps.started(Operation::DeleteExpired, "a").await;
-    let calls = 20;
+    let calls = 30;
     stage.script.die_after(calls);
     sweeps.deliver_all().await;
     let report = sweeps.report(&id).await;
     assert_eq!(report["status"], "SUCCEEDED");
     assert_eq!(count(&report, "deleted") + count(&report, "deletedByInterruptedSlice"), 60, "{report}");
+    assert!(count(&report, "deletedByInterruptedSlice") > 0, "{}", report["outcomes"]);
+    // What the dead slice did not come to was given back, slice after slice, and is attempted once.
+    assert_eq!(report["attempts"], 60, "{report}");
     assert!(stage.iot.executions().is_empty());
 }
 
