@@ -167,3 +167,21 @@ async fn a_lost_deletion_whose_page_has_grown_old_is_not_forgotten() {
     assert_eq!((count(&report, "deleted"), count(&report, "notConfirmed")), (1, 1), "{report}");
     assert_eq!((&report["attempts"], stage.script.count("DeleteJobExecution")), (&2.into(), 2), "{report}");
 }
+
+/// The answer to a deletion is lost, and the job gives its thing another execution of the same number.
+#[tokio::test(start_paused = true)]
+async fn a_lost_deletion_is_not_sent_again_at_what_has_taken_its_place() {
+    let stage = Stage::new();
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    stage.iot.execution("fw", "due", Status::Succeeded, days_ago(120), days_ago(40));
+    let iot = stage.iot.clone();
+    let again = move || iot.execution("fw", "due", Status::Failed, days_ago(1), days_ago(0));
+    stage.script.fault("DeleteJobExecution", 1, Fault::LostAfter);
+    stage.script.before("DescribeJobExecution", 1, again);
+    let sweeps = Sweeps::of_everything(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "deleted"), stage.script.count("DeleteJobExecution")), (1, 1), "{report}");
+    assert_eq!(stage.iot.executions_of("fw", "due").len(), 1, "{report}");
+}
