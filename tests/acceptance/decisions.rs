@@ -9,7 +9,8 @@ use shared::execution::Status;
 use shared::guard::JobCache;
 use tests::{Fault, JobSetup};
 
-use crate::stage::{Answer, FORCE, NOBODY, OPERATOR, Stage, api_event, now};
+use crate::api::{Answer, FORCE, NOBODY, OPERATOR, api_event};
+use crate::stage::{Stage, now};
 
 async fn ask(stage: &Stage, caller: &str, body: &Value) -> Answer {
     let function = ReadDecision {

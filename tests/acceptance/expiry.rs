@@ -16,7 +16,7 @@ use shared::sweep::{self, CallRate, CheckEnd, CheckError, Outcome, OutcomeRow, S
 use tests::{Call, Director, FakeBucket, FakeIot, FakeQueue, FakeSchedules, Fate, Fault, JobSetup};
 use tokio::time::{Instant, timeout};
 
-use crate::audit::Log;
+use crate::log::Log;
 use crate::stage::{Stage, days_ago, now};
 use crate::sweep_stage::{Sweeps, rule};
 

@@ -10,7 +10,8 @@ use shared::execution::Status;
 use shared::guard::JobCache;
 use tests::{FakeThing, Fault, JobSetup};
 
-use crate::stage::{Answer, FORCE, OPERATOR, Stage, cancel_event, delete_event, now};
+use crate::api::{Answer, FORCE, OPERATOR, cancel_event, delete_event};
+use crate::stage::{Stage, now};
 
 /// What a policy may ask of the execution on this stage, and the call that it costs besides those
 /// of every decision.

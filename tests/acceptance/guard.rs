@@ -10,7 +10,8 @@ use shared::execution::Status;
 use shared::guard::JobCache;
 use tests::{Fault, JobSetup, QueuedDelete};
 
-use crate::stage::{Answer, FORCE, NOBODY, OPERATOR, Stage, cancel_event, days_ago, now};
+use crate::api::{Answer, FORCE, NOBODY, OPERATOR, cancel_event};
+use crate::stage::{Stage, days_ago, now};
 
 const FORCED: &[(&str, &str)] = &[("force", "true")];
 const CONFLICT: (i64, &str) = (409, "InvalidStateTransitionException");

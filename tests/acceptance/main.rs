@@ -8,15 +8,25 @@
 )]
 
 mod access;
+#[cfg(feature = "functions")]
+mod api;
+#[cfg(feature = "functions")]
 mod audit;
 mod blockers;
+#[cfg(feature = "functions")]
 mod decisions;
+#[cfg(feature = "functions")]
 mod events;
+#[cfg(feature = "functions")]
 mod expiry;
+#[cfg(feature = "functions")]
 mod facts;
+#[cfg(feature = "functions")]
 mod guard;
 mod keep_last;
+#[cfg(feature = "functions")]
 mod lanes;
+mod log;
 mod races;
 mod retire;
 mod stage;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::execution::Status;
 use shared::operation::Operation;
 use shared::sweep::Outcome;
-use tests::{Call, Director, Fate, Fault, JobSetup};
+use tests::{Call, Director, FakeIot, Fate, Fault, JobSetup};
 use tokio::time::Instant;
 
 use crate::stage::{Stage, days_ago, now};
@@ -400,4 +400,25 @@ async fn what_is_in_doubt_is_not_forgotten_where_its_page_has_grown_old_meanwhil
     sweeps.deliver_all().await;
     assert_all_done(&stage, &sweeps, &id, "").await;
     assert_eq!(count(&sweeps.report(&id).await, "deletedByInterruptedSlice"), 1);
+}
+
+/// What shows up after the plan is not part of it, however many rows' facts are read at once.
+#[tokio::test(start_paused = true)]
+async fn no_more_is_attempted_than_was_planned_where_facts_of_several_are_read_at_once() {
+    let stage = Stage::new();
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    let old = |iot: &FakeIot, thing: &str| {
+        iot.execution("fw", thing, Status::Succeeded, days_ago(120), days_ago(40));
+    };
+    (0..3).for_each(|nth| old(&stage.iot, &format!("due-{nth}")));
+    let iot = stage.iot.clone();
+    let more = move || (0..9).for_each(|nth| old(&iot, &format!("late-{nth}")));
+    stage.script.before("ListJobExecutionsForJob", 2, more);
+    stage.script.direct(Distant::by((200, 200)));
+    let full = |shipped: &str| shipped.replace("archive = \"summary\"", "archive = \"full\"");
+    let sweeps = Sweeps { rate: "100", ..Sweeps::with_rules(&stage, full) };
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "deleted"), &report["attempts"]), (3, &3.into()), "{report}");
 }

@@ -136,3 +136,52 @@ async fn refused_rows_whose_facts_cost_calls_come_to_an_end_in_short_slices() {
     assert_eq!((count(&report, "refused"), outcomes(&report)), (5, 5), "{report}");
     assert_eq!(stage.mutations(), 0);
 }
+
+/// Descriptions take longer than what was read of a page is believed.
+struct SlowToDescribe;
+
+impl Director for SlowToDescribe {
+    fn sent(&mut self, call: &Call) -> Duration {
+        Duration::from_secs(if call.operation == "DescribeJobExecution" { 61 } else { 0 })
+    }
+
+    fn arrives(&mut self, _: &Call) -> Fate {
+        Fate::default()
+    }
+}
+
+/// What has been sent once counts as attempted, although it is too late to send it again.
+#[tokio::test(start_paused = true)]
+async fn a_lost_deletion_whose_page_has_grown_old_is_not_forgotten() {
+    let stage = Stage::new();
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    for nth in 0..2 {
+        stage.iot.execution("fw", &format!("due-{nth}"), Status::Succeeded, days_ago(120), days_ago(40));
+    }
+    stage.script.direct(SlowToDescribe);
+    stage.script.fault("DeleteJobExecution", 1, Fault::LostBefore);
+    let sweeps = Sweeps::of_everything(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "deleted"), count(&report, "notConfirmed")), (1, 1), "{report}");
+    assert_eq!((&report["attempts"], stage.script.count("DeleteJobExecution")), (&2.into(), 2), "{report}");
+}
+
+/// The answer to a deletion is lost, and the job gives its thing another execution of the same number.
+#[tokio::test(start_paused = true)]
+async fn a_lost_deletion_is_not_sent_again_at_what_has_taken_its_place() {
+    let stage = Stage::new();
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    stage.iot.execution("fw", "due", Status::Succeeded, days_ago(120), days_ago(40));
+    let iot = stage.iot.clone();
+    let again = move || iot.execution("fw", "due", Status::Failed, days_ago(1), days_ago(0));
+    stage.script.fault("DeleteJobExecution", 1, Fault::LostAfter);
+    stage.script.before("DescribeJobExecution", 1, again);
+    let sweeps = Sweeps::of_everything(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "deleted"), stage.script.count("DeleteJobExecution")), (1, 1), "{report}");
+    assert_eq!(stage.iot.executions_of("fw", "due").len(), 1, "{report}");
+}

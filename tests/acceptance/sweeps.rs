@@ -9,9 +9,10 @@ use shared::access::AccessPolicy;
 use shared::execution::{JobStatus, RetryLimits, Status};
 use shared::operation::Operation;
 use shared::sweep::{self, SliceEnd, SliceError, StartError, Starter, SweepStatus, Trigger};
-use tests::{Fault, JobSetup};
+use tests::{FakeIot, Fault, JobSetup};
 use tokio::time::timeout;
 
+use crate::log::Log;
 use crate::stage::{Stage, days_ago, now};
 use crate::sweep_stage::{DUE, Sweeps, count, outcomes, reissued, rule, staged, things, trigger};
 
@@ -553,6 +554,7 @@ async fn what_has_waited_too_long_is_cancelled_and_looked_at() {
 /// Somebody deletes both before the looks. Only on the continuous job may another have been hit.
 #[tokio::test(start_paused = true)]
 async fn a_cancel_that_cannot_be_looked_at_is_told_apart_where_another_may_have_been_hit() {
+    let (log, _guard) = Log::begin();
     let stage = staged();
     for (look, job, thing) in [(2, "fw-1", "stale-1"), (4, "fw-2", "stale-0")] {
         let device = stage.iot.device(job, thing);
@@ -565,6 +567,9 @@ async fn a_cancel_that_cannot_be_looked_at_is_told_apart_where_another_may_have_
     let told = ["canceledNotSeenYet", "canceledNotCompared"].map(|outcome| count(&report, outcome));
     assert_eq!((told, outcomes(&report)), ([1, 1], 2), "{report}");
     assert!(things(&stage.iot, "stale-").is_empty());
+    let lines = log.of("cancel_not_compared");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0]["record"].as_str().unwrap().contains(&days_ago(60).to_string()), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -1037,12 +1042,15 @@ async fn a_long_page_of_a_dead_slice_is_settled_over_several_slices() {
     }
     let sweeps = Sweeps { seconds: 15, rate: "1", ..Sweeps::new(&stage) };
     let id = sweeps.started(Operation::DeleteExpired, "a").await;
-    let calls = 20;
+    let calls = 30;
     stage.script.die_after(calls);
     sweeps.deliver_all().await;
     let report = sweeps.report(&id).await;
     assert_eq!(report["status"], "SUCCEEDED");
     assert_eq!(count(&report, "deleted") + count(&report, "deletedByInterruptedSlice"), 60, "{report}");
+    assert!(count(&report, "deletedByInterruptedSlice") > 0, "{}", report["outcomes"]);
+    // What the dead slice did not come to was given back, slice after slice, and is attempted once.
+    assert_eq!(report["attempts"], 60, "{report}");
     assert!(stage.iot.executions().is_empty());
 }
 
@@ -1306,4 +1314,77 @@ async fn a_cancel_is_not_sent_to_what_has_changed_since_it_was_listed() {
     check(|device| device.replace(Status::Queued), "replaced").await;
     check(|device| device.update(Status::InProgress), "noLongerEligible").await;
     check(|device| device.forget(), "alreadyGone").await;
+}
+
+/// In the application: a listing whose tokens never come good is given up, and its job is left to the next sweep.
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_cannot_be_finished_is_given_up_after_three_restarts() {
+    let check = async |bad: usize, deleted: u64| {
+        let stage = Stage::new();
+        stage.iot.page_size(4);
+        stage.iot.job("fw", days_ago(200), JobSetup::default());
+        for nth in 0..6 {
+            stage.iot.execution("fw", &format!("due-{nth}"), Status::Succeeded, days_ago(120), days_ago(40));
+        }
+        let sweeps = Sweeps::of_everything(&stage);
+        let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        // The scan lists two pages.
+        for nth in 1..=bad {
+            stage.script.fault("ListJobExecutionsForJob", 2 + nth, Fault::InvalidToken);
+        }
+        sweeps.deliver_all().await;
+        let report = sweeps.report(&id).await;
+        assert_eq!((count(&report, "deleted"), outcomes(&report)), (deleted, 6), "{bad} {report}");
+        assert_eq!(count(&report, "jobUnreadable"), 6 - deleted, "{bad} {report}");
+        let listed = stage.script.count("ListJobExecutionsForJob");
+        assert!(bad == 3 || listed == 2 + 4, "{listed} {report}");
+    };
+    check(3, 6).await;
+    check(4, 0).await;
+    check(40, 0).await;
+}
+
+/// What shows up after the plan is not part of it, and what stays in place makes no room for it.
+#[tokio::test(start_paused = true)]
+async fn no_more_is_attempted_than_was_planned_where_some_of_it_stays() {
+    let stage = Stage::new();
+    stage.iot.page_size(4);
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    let old = |iot: &FakeIot, thing: &str| {
+        iot.execution("fw", thing, Status::Succeeded, days_ago(120), days_ago(40));
+    };
+    (0..3).for_each(|nth| old(&stage.iot, &format!("due-{nth}")));
+    let iot = stage.iot.clone();
+    let more = move || (0..5).for_each(|nth| old(&iot, &format!("late-{nth}")));
+    // The scan lists one page.
+    stage.script.before("ListJobExecutionsForJob", 2, more);
+    stage.script.always("DeleteJobExecution", "fw/due-1/", Fault::LostBefore);
+    let sweeps = Sweeps::of_everything(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "deleted"), count(&report, "notConfirmed")), (2, 1), "{report}");
+    assert_eq!((outcomes(&report), &report["attempts"]), (3, &3.into()), "{report}");
+    assert_eq!(things(&stage.iot, "").len(), 6, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_since_the_plan_leaves_a_line_in_the_audit_trail() {
+    let (log, _guard) = Log::begin();
+    let stage = staged();
+    let iot = stage.iot.clone();
+    stage.script.before("DeleteJobExecution", 1, move || iot.tag("fw-2", "jobwarden:hold", "legal"));
+    let sweeps = Sweeps::new(&stage);
+    sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let lines = log.of("refused");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (nth, line) in lines.iter().enumerate() {
+        assert_eq!(
+            (&line["job_id"], &line["policies"]),
+            (&"fw-2".into(), &"held-jobs-are-untouchable".into())
+        );
+        assert!(line["row"].as_str().unwrap().contains(&format!("due-30-{nth}")), "{line}");
+        assert_eq!(line["policy_digest"].as_str().unwrap().len(), 64, "{line}");
+    }
 }

@@ -164,7 +164,7 @@ impl Rule {
             Err(reason) => return keep(reason),
         };
         // Every time that AWS reports counts: one in the future means that clocks disagree.
-        if from > now || row.queued_at > now || row.last_updated_at > now {
+        if row.queued_at > now || row.last_updated_at > now {
             return keep(KeepReason::FutureTimestamp);
         }
         match limit {
@@ -364,6 +364,23 @@ mod tests {
         assert_eq!(kept(verdict), KeepReason::FutureTimestamp);
         let verdict = judge(Operation::DeleteExpired, 90 * DAY, "job", &row(Status::Succeeded, 91 * DAY, 0));
         assert_eq!(kept(verdict), KeepReason::FutureTimestamp);
+        // What waits ages from when it was queued, and its other time counts all the same.
+        let verdict = judge(Operation::CancelStale, 90 * DAY, "job", &row(Status::Queued, 0, 91 * DAY));
+        assert_eq!(kept(verdict), KeepReason::FutureTimestamp);
+        // What has just happened is not in the future.
+        for (operation, status) in
+            [(Operation::DeleteExpired, Status::Succeeded), (Operation::CancelStale, Status::Queued)]
+        {
+            assert_eq!(kept(judge(operation, 7, "job", &row(status, 7, 7))), KeepReason::NotYet);
+        }
+    }
+
+    #[test]
+    fn a_reason_has_the_same_name_in_a_report_as_in_json() {
+        use KeepReason::{Active, Ended, FutureTimestamp, Never, NotYet, RetriesLeft, Running};
+        for reason in [Active, Running, Ended, Never, NotYet, RetriesLeft, FutureTimestamp] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
     }
 
     /// The shipped rules behind two that ask for what has to be read.
@@ -432,6 +449,51 @@ mod tests {
         check(Operation::CancelStale, "fw-1", snapshot, Some(60));
         check(Operation::CancelStale, "fw-1", continuous, None);
         check(Operation::CancelStale, "keep-1", snapshot, None);
+    }
+
+    #[test]
+    fn the_limits_of_a_status_are_those_of_every_rule_that_may_be_the_jobs() {
+        let rules = asking();
+        let check = |job: &str, target_selection, status, expected: &[i64]| {
+            let job_id = JobId::parse(job).unwrap();
+            let known = KnownJob { target_selection, ..KnownJob::named(&job_id) };
+            let expected = expected.iter().map(|days| SignedDuration::from_hours(24 * days)).collect();
+            assert_eq!(rules.limits_of(status, &known), expected, "{known:?}");
+        };
+        let snapshot = Some(TargetSelection::Snapshot);
+        check("fw-1", snapshot, Status::Failed, &[2, 90]);
+        check("fw-1", snapshot, Status::Succeeded, &[2, 30]);
+        check("app", snapshot, Status::Failed, &[90]);
+        check("keep-1", snapshot, Status::Failed, &[]);
+        check("app", snapshot, Status::Queued, &[]);
+    }
+
+    #[test]
+    fn a_job_is_deleted_whole_only_by_the_rule_that_is_told_to_be_its() {
+        let text = include_str!("../../../policies/retention.toml");
+        let rules = text.replace("\n[default]", "\n[default]\nretire_jobs = true");
+        let rules = Retention::parse("r.toml", &rules).unwrap();
+        let told = |job: &str| {
+            let job_id = JobId::parse(job).unwrap();
+            let job = KnownJob::named(&job_id);
+            (rules.rule_name(&job).unwrap().to_owned(), rules.retires(&job))
+        };
+        assert_eq!(told("job"), ("default".to_owned(), true));
+        assert_eq!(told("keep-job"), ("keep".to_owned(), false));
+        // What is known of this one leaves its rule open.
+        let job_id = JobId::parse("fw-1").unwrap();
+        assert_eq!(asking().rule_name(&KnownJob::named(&job_id)), Err(NotKnown));
+    }
+
+    #[test]
+    fn rules_say_where_they_are_from_and_their_digest_tells_one_text_from_another() {
+        let text = include_str!("../../../policies/retention.toml");
+        let [one, same, other] =
+            [("a.toml", text.to_owned()), ("b.toml", text.to_owned()), ("a.toml", format!("{text}\n"))]
+                .map(|(file, text)| Retention::parse(file, &text).unwrap());
+        assert_eq!((one.source(), same.source()), ("a.toml", "b.toml"));
+        assert_eq!(one.digest(), same.digest());
+        assert_ne!(one.digest(), other.digest());
     }
 
     proptest! {

@@ -516,8 +516,10 @@ archive = "summary"
 
     #[test]
     fn durations_that_have_no_fixed_length_or_no_unit_are_errors() {
-        for bad in ["1mo", "1y", "30", "soon", ""] {
-            problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{bad}\""));
+        for (bad, months) in [("1mo", true), ("1y", true), ("30", false), ("soon", false), ("", false)] {
+            let problems = problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{bad}\""));
+            assert!(problems.contains("write days and hours"), "{problems}");
+            assert_eq!(problems.contains("months and years have no fixed length"), months, "{problems}");
         }
         assert!(problems(r#"SUCCEEDED = "7d""#, "SUCCEEDED = 7").contains("must be a text"));
         assert!(problems(r#"SUCCEEDED = "7d""#, r#"SUCCEEDED = "3651d""#).contains("the most is ten years"));
@@ -581,8 +583,12 @@ archive = "summary"
                 "r.toml:8: target_selection of rule `fw` must be \"SNAPSHOT\" or \"CONTINUOUS\"",
             ],
         );
-        let many: Vec<_> = (0..51).map(|nth| format!("t{nth} = \"x\"")).collect();
-        check(&format!("job_tags = {{ {} }}", many.join(", ")), &["names 51 tags"]);
+        let many = |count| {
+            let tags: Vec<_> = (0..count).map(|nth| format!("t{nth} = \"x\"")).collect();
+            format!("job_tags = {{ {} }}", tags.join(", "))
+        };
+        check(&many(51), &["names 51 tags"]);
+        Retention::parse("r.toml", &FINE.replacen(r#"job_ids = ["fw-*"]"#, &many(50), 1)).unwrap();
         check(&format!("job_tags = {{ {} = \"x\" }}", "k".repeat(129)), &["can be no tag's key"]);
     }
 
@@ -701,5 +707,27 @@ archive = "summary"
             problems("[default]", second),
             "r.toml:10: the name `fw` is taken; give each rule its own"
         );
+    }
+
+    #[test]
+    fn the_shortest_limit_is_an_hour_and_the_longest_ten_years() {
+        let limit = |text: &str| {
+            let text = FINE.replacen(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{text}\""), 1);
+            Retention::parse("r.toml", &text)
+                .map(|rules| rules.rules[0].terms.delete_after[&Status::Succeeded])
+        };
+        assert_eq!(limit("1h"), Ok(Limit::After(SignedDuration::from_hours(1))));
+        assert_eq!(limit("3650d"), Ok(Limit::After(SignedDuration::from_hours(87_600))));
+        for bad in ["59m 59s", "3650d 1s"] {
+            assert!(limit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rule_needs_a_name_that_can_be_read() {
+        for bad in ["\"\"", "\" \"", "7"] {
+            assert_eq!(problems(r#"name = "fw""#, &format!("name = {bad}")), "r.toml:6: name must be a text");
+        }
+        assert!(problems("name = \"fw\"\n", "").contains("a rule needs a name"));
     }
 }

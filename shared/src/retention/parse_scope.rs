@@ -73,8 +73,7 @@ impl Reader<'_> {
         }
         let mut tags = BTreeMap::new();
         for (key, value) in given.iter() {
-            let fine = is_tag_key(key.get_ref());
-            if !fine {
+            if !is_tag_key(key.get_ref()) {
                 let message = format!(
                     "{name}: `{}` can be no tag's key; use 1 to 128 letters, digits, blanks and _.:/=+-@",
                     key.get_ref()
@@ -82,10 +81,9 @@ impl Reader<'_> {
                 self.report(&key.span(), message);
             }
             match value.get_ref().as_str().map(Pattern::of_tag_value) {
-                Some(Ok(pattern)) if fine => {
+                Some(Ok(pattern)) => {
                     tags.insert(key.get_ref().to_string(), pattern);
                 }
-                Some(Ok(_)) => {}
                 Some(Err(message)) => {
                     self.report(&value.span(), format!("{name}: `{}`: {message}", key.get_ref()));
                 }

@@ -142,4 +142,16 @@ mod tests {
         check(&scope(&[], &[], Some(Continuous)), (None, Some(ring)), Fit::Open);
         check(&scope(&[], ring, Some(Continuous)), (None, Some(&[])), Fit::No);
     }
+
+    #[test]
+    fn a_listing_tells_of_a_job_its_target_selection_and_nothing_else() {
+        let job_id = JobId::parse("fw-1").unwrap();
+        let created_at = jiff::Timestamp::UNIX_EPOCH;
+        for target_selection in [None, Some(TargetSelection::Snapshot), Some(TargetSelection::Continuous)] {
+            let job = JobSummary { job_id: job_id.clone(), created_at, target_selection, status: None };
+            let known = KnownJob::listed(&job);
+            assert_eq!((known.job_id, known.target_selection), (&job_id, target_selection));
+            assert!(known.tags.is_none() && known.retries.is_none());
+        }
+    }
 }

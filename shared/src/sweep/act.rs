@@ -277,3 +277,40 @@ impl<I: ReadJobs + CancelExecutions> Act<I> for CancelStale {
         Err(MutationError::Invalid("a sweep that cancels deletes no job".to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_says_whether_a_row_has_moved_was_attempted_and_lost_its_thing_work() {
+        use Outcome::*;
+        let told = |outcome: Outcome| (outcome.moved(), outcome.attempted(), outcome.canceled());
+        for deleted in [Deleted, DeletedByInterruptedSlice, DeletedWithJob, AlreadyGone] {
+            assert_eq!(told(deleted), (true, true, false), "{deleted:?}");
+        }
+        let canceled =
+            [Canceled, CanceledByInterruptedSlice, CanceledNotSeenYet, CanceledNotCompared, Mismatch];
+        for canceled in canceled {
+            assert_eq!(told(canceled), (true, true, true), "{canceled:?}");
+        }
+        for in_vain in [NoLongerEligible, Replaced, RefusedByAws, Unreadable, NotConfirmed] {
+            assert_eq!(told(in_vain), (false, true, false), "{in_vain:?}");
+        }
+        // Nothing was sent for these, so they count against no limit.
+        for left_alone in [Refused, JobUnreadable, FactUnreadable, NotSeenAgain] {
+            assert_eq!(told(left_alone), (false, false, false), "{left_alone:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_found_by_looking_is_told_as_what_it_was() {
+        use Outcome::*;
+        assert_eq!(DeletedByInterruptedSlice.confirmed(), Deleted);
+        assert_eq!(CanceledByInterruptedSlice.confirmed(), Canceled);
+        assert_eq!(AlreadyGone.confirmed(), AlreadyGone);
+        assert_eq!(DeletedByInterruptedSlice.confirmed_with_job(), DeletedWithJob);
+        assert_eq!(NotConfirmed.confirmed_with_job(), NotConfirmed);
+        assert!(DeletedWithJob.with_job() && DeletedByInterruptedSlice.with_job() && !Deleted.with_job());
+    }
+}

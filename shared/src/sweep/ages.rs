@@ -165,6 +165,27 @@ mod tests {
         assert_eq!(told, expected.map(|(date, due)| (date.to_owned(), due)));
     }
 
+    #[test]
+    fn forecasts_of_several_slices_add_up_whichever_is_the_longer() {
+        let now = at(0);
+        let of = |days: &[i64]| {
+            let mut forecast = Forecast::default();
+            days.iter().for_each(|day| forecast.count(now, at(day * DAY)));
+            forecast
+        };
+        for (one, other, together) in [
+            (vec![1, 1], vec![1, 3], vec![1, 1, 1, 3]),
+            (vec![1, 3], vec![1, 1], vec![1, 1, 1, 3]),
+            (vec![], vec![2], vec![2]),
+            (vec![2], vec![], vec![2]),
+        ] {
+            let mut merged = of(&one);
+            merged.merge(of(&other));
+            assert_eq!(merged, of(&together), "{one:?} {other:?}");
+        }
+        assert!(of(&[]).is_empty() && !of(&[1]).is_empty());
+    }
+
     proptest! {
         /// Judging again on every day is the plain way to find out.
         #[test]

@@ -205,3 +205,32 @@ fn not_met(mut planned: Counts<Share>, mut met: Vec<(Share, u64)>) -> Counts<Sha
     }
     planned
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execution::Status;
+
+    #[test]
+    fn what_was_met_with_under_another_rule_is_taken_for_one_of_the_same_status() {
+        let share = |rule: &str, status| Share { rule: rule.to_owned(), status };
+        let mut planned = Counts::default();
+        planned.add(share("a", Status::Failed), 3);
+        planned.add(share("b", Status::Failed), 2);
+        planned.add(share("a", Status::Succeeded), 4);
+        let check = |met: &[(&str, Status, u64)], expected: [u64; 3]| {
+            let met = met.iter().map(|(rule, status, count)| (share(rule, *status), *count)).collect();
+            let left = not_met(planned.clone(), met);
+            let statuses = [("a", Status::Succeeded), ("a", Status::Failed), ("b", Status::Failed)];
+            let told = statuses.map(|(rule, status)| {
+                left.iter().find(|(of, _)| **of == share(rule, status)).map_or(0, |(_, count)| count)
+            });
+            assert_eq!(told, expected, "{left:?}");
+        };
+        check(&[], [4, 3, 2]);
+        check(&[("a", Status::Failed, 2), ("a", Status::Succeeded, 1)], [3, 1, 2]);
+        check(&[("a", Status::Failed, 2), ("c", Status::Failed, 2), ("a", Status::Succeeded, 1)], [3, 0, 1]);
+        // More than was planned is no less than nothing.
+        check(&[("b", Status::Failed, 9)], [4, 0, 0]);
+    }
+}

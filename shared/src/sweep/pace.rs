@@ -475,4 +475,87 @@ mod tests {
         }
         assert_eq!(CallRate::parse("8"), Ok(CallRate(8.0)));
     }
+
+    #[test]
+    fn the_lowest_and_the_highest_rate_are_rates() {
+        assert_eq!(CallRate::parse("0.1"), Ok(CallRate::LOWEST));
+        assert_eq!(CallRate::parse("1000"), Ok(CallRate(1000.0)));
+        assert_eq!(CallRate(0.5).seconds(3), 6.0);
+        assert_eq!(IotOperation::DeleteJobExecution.to_string(), "DeleteJobExecution");
+    }
+
+    /// The rate of a lane after so many calls went through in so many milliseconds, and one was throttled.
+    fn corrected(rate: f64, through: u32, milliseconds: u64) -> f64 {
+        let since = Instant::now();
+        let now = since + Duration::from_millis(milliseconds);
+        let mut lane = Lane { through, ..Lane::new(since, CallRate(rate)) };
+        lane.back_off(now);
+        assert_eq!((lane.corrections, lane.through, lane.since), (1, 0, now));
+        // The quota's bucket is empty: the next call waits for as long as the new rate has it.
+        assert_eq!(lane.next, now + lane.rate.interval());
+        (lane.rate.0 * 1000.0).round() / 1000.0
+    }
+
+    #[test]
+    fn a_correction_stays_a_little_below_what_went_through() {
+        assert_eq!(corrected(10.0, 4, 1000), 3.8);
+        assert_eq!(corrected(10.0, 8, 4000), 1.9);
+        assert_eq!(corrected(10.0, 0, 4000), 7.0);
+        // A service that has caught up lets more through than was sent of late: that says nothing.
+        assert_eq!(corrected(10.0, 90, 3000), 9.5);
+        assert_eq!(corrected(0.1, 0, 4000), 0.1);
+    }
+
+    #[test]
+    fn what_was_counted_for_less_than_a_second_is_taken_for_as_much_as_it_may_have_been() {
+        assert_eq!(corrected(100.0, 9, 500), 30.4);
+        assert_eq!(corrected(100.0, 60, 500), 95.0);
+    }
+
+    #[test]
+    fn only_a_short_gap_before_any_correction_is_caught_up_whole() {
+        let start = Instant::now();
+        let after = |corrections, milliseconds| {
+            let lane = Lane { corrections, ..Lane::new(start, CallRate(10.0)) };
+            lane.slot(start + Duration::from_millis(milliseconds)).duration_since(start).as_millis()
+        };
+        assert_eq!((after(0, 300), after(0, 500)), (0, 0));
+        assert_eq!((after(0, 501), after(0, 5000)), (401, 4900));
+        assert_eq!((after(1, 300), after(1, 50)), (200, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slot_that_is_nobodys_lies_behind_those_who_wait() {
+        let pacer = pacer("10", 100);
+        let start = Instant::now();
+        assert_eq!(pacer.next_slot(OPERATION), start);
+        pacer.slot(OPERATION).await.unwrap();
+        let tenths = |slot: Instant| slot.duration_since(start).as_millis() / 100;
+        assert_eq!(tenths(pacer.next_slot(OPERATION)), 1);
+        let waits = (0..3).map(|_| pacer.slot(OPERATION)).collect::<FuturesUnordered<_>>();
+        let look = async {
+            sleep(Duration::from_millis(1)).await;
+            assert_eq!((pacer.waiting(OPERATION), pacer.waiting(IotOperation::ListJobs)), (3, 0));
+            assert_eq!(tenths(pacer.next_slot(OPERATION)), 4);
+        };
+        let (slots, ()) = join(waits.collect::<Vec<_>>(), look).await;
+        assert!(slots.into_iter().all(|slot| slot.is_ok()));
+        assert_eq!((pacer.waiting(OPERATION), tenths(pacer.next_slot(OPERATION))), (0, 4));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(pacer.next_slot(OPERATION), Instant::now());
+        assert_eq!(pacer.left(), Duration::from_secs(100) - start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_call_that_goes_through_makes_the_rate_grow_up_to_the_ceiling() {
+        let pacer = pacer("10", 100);
+        let slot = pacer.slot(OPERATION).await.unwrap();
+        let after = |rate| {
+            pacer.lanes().get_mut(&OPERATION).unwrap().rate = CallRate(rate);
+            pacer.went_through(slot);
+            pacer.lanes()[&OPERATION].rate.0
+        };
+        assert_eq!((after(5.0), after(9.995)), (5.01, 10.0));
+        assert_eq!(pacer.lanes()[&OPERATION].through, 2);
+    }
 }

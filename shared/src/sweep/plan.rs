@@ -219,6 +219,7 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
+    use crate::operation::Operation;
 
     /// What stops a plan of `due` of 1000 executions, where the last sweep had `last` due.
     fn check(due: u64, last: Option<u64>, expected: &[Limit]) {
@@ -250,5 +251,65 @@ mod tests {
     fn a_small_plan_does_not_trip_by_growth() {
         check(100, Some(1), &[]);
         check(101, Some(1), &[Limit::MaxGrowth]);
+    }
+
+    fn plan(due: u64, last: Option<u64>) -> Plan {
+        let breaker = Breaker {
+            max_actions: NonZeroU64::new(500).unwrap(),
+            max_percent: Hundredths::parse("45.25").unwrap(),
+            max_growth: Hundredths::parse("2.5").unwrap(),
+        };
+        Plan {
+            due,
+            digest: "abc".to_owned(),
+            breaker: Checked::of(&breaker, due, 1000, last),
+            estimate: None,
+        }
+    }
+
+    #[test]
+    fn only_a_real_sweep_with_something_due_is_what_the_next_is_compared_with() {
+        let left = |dry_run, plan: Option<Plan>| {
+            let (operation, now) = (Operation::DeleteExpired, Timestamp::UNIX_EPOCH);
+            let mut sweep = Sweep::new(
+                SweepId::new(now, operation, None, "a"),
+                operation,
+                None,
+                dry_run,
+                "test".into(),
+                now,
+            );
+            sweep.plan = plan;
+            LastSweep::of(&sweep).map(|last| last.due)
+        };
+        assert_eq!(left(false, Some(plan(7, None))), Some(7));
+        // A night without work says nothing of what is ordinary: it would let no other plan pass.
+        assert_eq!(left(false, Some(plan(0, None))), None);
+        assert_eq!(left(true, Some(plan(7, None))), None);
+        assert_eq!(left(false, None), None);
+    }
+
+    #[test]
+    fn a_stopped_plan_names_each_limit_that_stops_it_and_what_releases_it() {
+        let stopped = plan(501, Some(100));
+        assert!(stopped.is_stopped());
+        assert_eq!(
+            stopped.refusal(None),
+            "the plan holds 501 executions, more than the breaker's max_actions = 500 and max_percent = 45.25, \
+             which is 452 of 1000 seen and max_growth = 2.5, which is 250 after the last sweep's 100; nothing was \
+             done. To carry it out, start a sweep with \"releasePlan\": \"abc\""
+        );
+        assert!(
+            plan(251, Some(100)).refusal(None).contains("the breaker's max_growth = 2.5, which is 250 after")
+        );
+    }
+
+    #[test]
+    fn a_released_plan_is_the_same_and_says_which_limits_were_released() {
+        let released = plan(460, Some(1000)).released();
+        assert!(!released.is_stopped() && !plan(7, None).is_stopped());
+        let results: Vec<_> = released.breaker.checks.iter().map(|check| check.result).collect();
+        assert_eq!(results, [CheckResult::Passed, CheckResult::Released, CheckResult::Passed]);
+        assert_eq!((released.due, released.digest.as_str()), (460, "abc"));
     }
 }

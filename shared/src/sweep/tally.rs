@@ -187,4 +187,36 @@ mod tests {
         assert_eq!(read.ages().values().flat_map(|ages| ages.values()).sum::<u64>(), 8);
         assert_eq!(read.forecast().days(now)[1].due, 2);
     }
+
+    #[test]
+    fn what_is_due_and_what_is_kept_are_told_apart_and_nothing_is_in_both() {
+        let line = |rule, status| Line { rule, status, age: Age::Weeks };
+        let mut tally = Tally::default();
+        tally.due(line("a", Status::Failed));
+        tally.due(line("a", Status::Failed));
+        tally.due(line("b", Status::Failed));
+        tally.kept(line("a", Status::Failed), KeepReason::RetriesLeft);
+        tally.refused(line("b", Status::Failed), &Refusal::NoPermit);
+        tally.unreadable("unknown status `PAUSED`");
+        tally.unreadable("unknown status `PAUSED`");
+        let share = |rule: &str| Share { rule: rule.to_owned(), status: Status::Failed };
+        let mut due = Counts::default();
+        due.add(share("a"), 2);
+        due.add(share("b"), 1);
+        assert_eq!(tally.due_shares(), due);
+        let (due, kept) = tally.verdicts();
+        let told = |verdicts: &Verdicts| {
+            verdicts
+                .iter()
+                .map(|(kind, n)| format!("{n} {} {}", kind.share.rule, kind.verdict))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&due), ["2 a due", "1 b due"]);
+        let refused = format!("1 b refused: {}", Refusal::NoPermit.reason_key());
+        assert_eq!(told(&kept), ["1 a retriesLeft", &refused]);
+        assert_eq!(tally.unreadable_rows(), &[("unknown status `PAUSED`".to_owned(), 2)].into());
+        let mut twice = tally.clone();
+        twice.merge(tally);
+        assert_eq!(twice.unreadable_rows(), &[("unknown status `PAUSED`".to_owned(), 4)].into());
+    }
 }
