@@ -132,6 +132,11 @@ impl Retention {
         self.possible(job).any(|rule| rule.terms.keep_last.is_some())
     }
 
+    /// Whether the job may have the rule of this name, by what is known of it.
+    pub fn may_have(&self, job: &KnownJob<'_>, rule: &str) -> bool {
+        self.possible(job).any(|possible| possible.name == rule)
+    }
+
     /// How many of its newest successes the rule of this name leaves each thing.
     pub fn keeps_last(&self, rule: &str) -> Option<NonZeroU32> {
         self.named(rule).and_then(|rule| rule.terms.keep_last)

@@ -81,7 +81,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
         let mut facts: Option<(JobFacts, Instant)> = None;
         loop {
-            let page = match self.list_executions(session, &named, cursor.token.as_deref()).await? {
+            let page = match self
+                .list_executions(session, job, self.looks_at(&named), cursor.token.as_deref())
+                .await?
+            {
                 Listed::Page(page) => page,
                 Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                     cursor.restarts += 1;

@@ -119,7 +119,7 @@ pub(super) struct ApplyCursor {
     pub(super) met: Vec<Met>,
     /// How often the job was started over because its token went bad.
     pub(super) restarts: u8,
-    /// What slices had not the time to look at the things of.
+    /// Of what it took too long to look at the things.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cut_short: Vec<CutShort>,
     /// How far it has come on its way to be deleted whole.
@@ -159,7 +159,7 @@ pub(super) struct Met {
     outcome: Outcome,
 }
 
-/// An execution whose thing a slice had not the time to look at.
+/// An execution whose thing it took too long to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CutShort {
@@ -168,8 +168,14 @@ struct CutShort {
     times: u8,
 }
 
-/// How often a slice may have too little time to look at a thing before it is given up. The next slice begins
-/// with it, and knows what the last one has read of other jobs.
+impl CutShort {
+    fn is_given_up(&self) -> bool {
+        self.times >= MOST_CUT_SHORT
+    }
+}
+
+/// How often a slice may have too little time to look at a thing, or take so long that nothing is believed any more,
+/// before it is given up. The next slice begins with it, and knows what the last one has read of other jobs.
 const MOST_CUT_SHORT: u8 = 8;
 
 /// How often a listing is started over because its token goes bad, before it is given up.
@@ -230,7 +236,7 @@ impl ApplyCursor {
         *self = Self { segment, index, moved, singly: true, ..Self::default() };
     }
 
-    /// Notes that a slice had not the time to look at its thing.
+    /// Notes that it took too long to look at its thing.
     pub(super) fn cut_short(&mut self, row: &ExecutionRow) {
         match self.cut_short.iter_mut().find(|cut| cut.seen.is(row)) {
             Some(cut) => cut.times += 1,
@@ -238,14 +244,14 @@ impl ApplyCursor {
         }
     }
 
-    /// Whether no slice will have the time to look at its thing.
+    /// Whether it has taken too long too often.
     pub(super) fn is_out_of_reach(&self, row: &ExecutionRow) -> bool {
-        self.cut_short.iter().any(|cut| cut.times >= MOST_CUT_SHORT && cut.seen.is(row))
+        self.cut_short.iter().any(|cut| cut.is_given_up() && cut.seen.is(row))
     }
 
     /// Everything on the page at hand has been dealt with.
     pub(super) fn end_page(&mut self) {
-        self.cut_short.clear();
+        self.cut_short.retain(CutShort::is_given_up);
         for met in self.met.drain(..) {
             let share = Share { rule: met.rule, status: met.status };
             self.stayed.add(OutcomeKind { share, outcome: met.outcome }, 1);
@@ -263,6 +269,8 @@ impl ApplyCursor {
     pub(super) fn next_pass(&mut self) {
         let Self { segment, index, restarts, singly, .. } = *self;
         let moved = std::mem::take(&mut self.moved);
-        *self = Self { segment, index, moved, restarts, singly, ..Self::default() };
+        let mut cut_short = std::mem::take(&mut self.cut_short);
+        cut_short.retain(CutShort::is_given_up);
+        *self = Self { segment, index, moved, restarts, cut_short, singly, ..Self::default() };
     }
 }

@@ -136,7 +136,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                         continue;
                     }
                     if cursor.is_out_of_reach(&candidate.row) {
-                        let problem = "the slices are too short for its thing's successes";
+                        let problem = "looking at its thing's successes takes too long";
                         warn!(event = "unreadable", problem, job_id = %facts.job.job_id, row = ?candidate.row);
                         met.push((place, candidate, Outcome::FactUnreadable));
                         continue;
@@ -255,6 +255,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
         }
         let attempted = results.len() + in_doubt.len();
+        if attempted == 0 && matches!(ended, Ok(PageEnd::TooOld)) {
+            // Looking at their things took the whole minute.
+            let looked_at = |record: &&Record| self.rules.keeps_last(&Share::of(record).rule).is_some();
+            receipt.records().iter().filter(looked_at).for_each(|record| cursor.cut_short(record.row()));
+        }
         session.sweep.attempts -= (receipt.records().len() - attempted) as u64;
         session.sweep.pending = Pending::of(receipt.key(), in_doubt);
         session.sweep.phase = Phase::applying(cursor);
@@ -559,7 +564,7 @@ pub(super) fn needs_of(policies: Needs, due: &Due) -> Needs {
 }
 
 /// What is called before something due is decided on, one after the other.
-fn calls_before(needs: Needs, due: &Due) -> Vec<IotOperation> {
+pub(super) fn calls_before(needs: Needs, due: &Due) -> Vec<IotOperation> {
     let behind = due.behind.map(|_| IotOperation::ListJobExecutionsForThing);
     behind.into_iter().chain(reads(needs)).collect()
 }

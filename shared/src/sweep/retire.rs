@@ -441,7 +441,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         cursor: &mut ApplyCursor,
         facts: &JobFacts,
     ) -> Result<Option<Page<ListedExecution>>, End> {
-        match self.list_executions(session, &KnownJob::read(facts), cursor.token.as_deref()).await? {
+        match self.list_executions(session, &facts.job.job_id, None, cursor.token.as_deref()).await? {
             Listed::Page(page) => Ok(Some(page)),
             Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                 cursor.restarts += 1;

@@ -79,12 +79,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             match self.rules.shortest(A::OPERATION, &KnownJob::listed(&job)) {
                 Limit::Never => jobs.never += 1,
-                Limit::After(limit)
-                    if now.checked_sub(limit).is_ok_and(|youngest| job.created_at <= youngest) =>
-                {
-                    kept.push(job);
-                }
-                // Its successes are the newest of their things.
+                Limit::After(_) if self.is_old_enough(now, &job) => kept.push(job),
+                // Its successes are the newest of their things; nothing else of it is looked at.
                 Limit::After(_)
                     if A::OPERATION == Operation::DeleteExpired
                         && self.rules.may_keep_last(&KnownJob::listed(&job)) =>
@@ -95,6 +91,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
         }
         kept
+    }
+
+    /// Whether something of the job can be due.
+    fn is_old_enough(&self, now: Timestamp, job: &JobSummary) -> bool {
+        match self.rules.shortest(A::OPERATION, &KnownJob::listed(job)) {
+            Limit::Never => false,
+            Limit::After(limit) => now.checked_sub(limit).is_ok_and(|youngest| job.created_at <= youngest),
+        }
     }
 
     /// Scans one segment of jobs from where the cursor stands.
@@ -142,25 +146,31 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let mut facts = None;
         loop {
             let listed = KnownJob::listed(job);
-            let page = match self.list_executions(session, &listed, cursor.token.as_deref()).await? {
-                Listed::Page(page) => page,
-                Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
-                    cursor.restarts += 1;
-                    cursor.token = None;
-                    cursor.job = Tally::default();
-                    cursor.pages = 0;
-                    cursor.judged.clear();
-                    continue;
-                }
-                Listed::NoSuchJob => {
-                    session.sweep.jobs.gone += 1;
-                    return Ok(());
-                }
-                Listed::StartOver | Listed::Unreadable => {
-                    session.sweep.jobs.unreadable += 1;
-                    return Ok(());
-                }
+            let status = if self.is_old_enough(session.sweep.now, job) {
+                self.looks_at(&listed)
+            } else {
+                Some(Status::Succeeded)
             };
+            let page =
+                match self.list_executions(session, &job.job_id, status, cursor.token.as_deref()).await? {
+                    Listed::Page(page) => page,
+                    Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
+                        cursor.restarts += 1;
+                        cursor.token = None;
+                        cursor.job = Tally::default();
+                        cursor.pages = 0;
+                        cursor.judged.clear();
+                        continue;
+                    }
+                    Listed::NoSuchJob => {
+                        session.sweep.jobs.gone += 1;
+                        return Ok(());
+                    }
+                    Listed::StartOver | Listed::Unreadable => {
+                        session.sweep.jobs.unreadable += 1;
+                        return Ok(());
+                    }
+                };
             // Before anything of the page is counted: the slice may end here.
             let mut rows = page.items.iter().flatten();
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
@@ -229,15 +239,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
     }
 
-    /// Lists a page of those of a job's executions that the sweep looks at.
+    /// Lists a page of a job's executions, of one status where only this is looked at.
     pub(super) async fn list_executions(
         &self,
         session: &mut Session<'_>,
-        known: &KnownJob<'_>,
+        job: &JobId,
+        status: Option<Status>,
         token: Option<&str>,
     ) -> Result<Listed, Stop> {
-        let job = known.job_id;
-        let status = self.looks_at(known);
         let read = || self.iot.list_executions(job, status, token);
         let lack = match session.read(IotOperation::ListJobExecutionsForJob, read).await? {
             Ok(page) => return Ok(Listed::Page(page)),

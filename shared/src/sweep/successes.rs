@@ -27,7 +27,7 @@ use crate::digest;
 use crate::execution::{ExecutionRow, Identity, JobFacts, Status};
 use crate::ids::{ExecutionNumber, JobId, ThingName};
 use crate::ports::{ReadJobs, SliceQueue};
-use crate::retention::KnownJob;
+use crate::retention::{KnownJob, NotKnown};
 
 /// Into how many parts the successes of a scan are written. One of them is ranked in memory, or where they are many,
 /// a share of one.
@@ -117,6 +117,11 @@ impl Newness {
 
     fn identity(&self) -> Identity {
         Identity::new(self.execution_number, self.queued_at)
+    }
+
+    /// Which of its thing's.
+    fn of_thing(&self) -> (JobId, ExecutionNumber) {
+        (self.job_id.clone(), self.execution_number)
     }
 }
 
@@ -244,7 +249,9 @@ fn rank(
     keeps: impl Fn(&str) -> Option<NonZeroU32>,
 ) -> BTreeMap<u64, Vec<Behind>> {
     // The newest first; what has been met with twice is one.
-    successes.sort_by(|a, b| a.group().cmp(&b.group()).then_with(|| b.newness.cmp(&a.newness)));
+    successes.sort_by(|a, b| {
+        a.group().cmp(&b.group()).then_with(|| b.newness.cmp(&a.newness)).then(a.segment.cmp(&b.segment))
+    });
     successes.dedup_by(|later, first| {
         let same = later.group() == first.group()
             && later.newness.job_id == first.newness.job_id
@@ -336,10 +343,21 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 }
             }
             drop(readings);
-            for (segment, behind) in rank(successes, |rule| self.rules.keeps_last(rule)) {
-                let key = store::behind_key(&id, segment, nth);
-                store::put(self.bucket, &key, &behind, PutMode::Overwrite).await?;
+            let ranked = rank(successes, |rule| self.rules.keeps_last(rule)).into_iter();
+            let id = &id;
+            let mut writings = stream::iter(ranked)
+                .map(|(segment, behind)| async move {
+                    let key = store::behind_key(id, segment, nth);
+                    store::put(self.bucket, &key, &behind, PutMode::Overwrite).await
+                })
+                .buffer_unordered(AT_ONCE);
+            while let Some(written) = writings.next().await {
+                written?;
+                if session.left().is_zero() {
+                    return Err(Stop::OutOfTime);
+                }
             }
+            drop(writings);
             session.sweep.phase = Phase::Ranking { next: nth + 1 };
             session.save_now_and_then().await?;
         }
@@ -355,12 +373,19 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             let id = session.sweep.sweep_id.clone();
             let mut gathered: BTreeMap<JobId, Gathered> = BTreeMap::new();
-            for key in list(session, &store::behind_prefix(&id, segment)).await? {
-                let (behind, _): (Vec<Behind>, _) = store::get(self.bucket, &key).await?;
-                for Behind { job_id, rule, marks } in behind {
+            let keys = list(session, &store::behind_prefix(&id, segment)).await?;
+            let mut readings = stream::iter(keys)
+                .map(|key| async move { store::get::<Vec<Behind>>(self.bucket, &key).await })
+                .buffer_unordered(AT_ONCE);
+            while let Some(read) = readings.next().await {
+                for Behind { job_id, rule, marks } in read?.0 {
                     gathered.entry(job_id).or_default().add(rule, marks);
                 }
+                if session.left().is_zero() {
+                    return Err(Stop::OutOfTime);
+                }
             }
+            drop(readings);
             let key = store::candidates_key(&id, segment);
             let (mut candidates, _): (Vec<Candidate>, _) = store::get(self.bucket, &key).await?;
             let mut sweep = session.sweep.clone();
@@ -405,8 +430,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     ) -> Result<Result<bool, String>, Stop> {
         let last = last.get() as usize;
         let own = Newness::of(&facts.job.job_id, row);
-        // A listing under way may show one twice.
-        let mut newer = BTreeSet::new();
+        // A listing under way may show one twice, and no two listings have to tell the same time of one.
+        let mut newer = BTreeSet::from([own.of_thing()]);
         let mut token = None;
         loop {
             let read = || self.iot.list_on_thing(&row.thing_name, Status::Succeeded, token.as_deref());
@@ -414,40 +439,79 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 Ok(page) => page,
                 Err(lack) => return Ok(Err(format!("the thing's successes: {}", lack.problem()))),
             };
-            // What cannot be read is not counted. The newest first: as few jobs are read as may be.
+            // What cannot be read is not counted.
             let shown = page.items.into_iter().flatten().map(|found| Newness::of(&found.job_id, &found.row));
-            let mut others: Vec<_> = shown.filter(|other| *other > own && !newer.contains(other)).collect();
+            let mut others: Vec<_> = shown.filter(|other| *other > own).collect();
+            // The newest first, and before all those of whose jobs all is known: as few jobs are read as may be.
             others.sort_unstable_by(|one, other| other.cmp(one));
+            let mut unknown = Vec::new();
             for other in others {
-                if newer.len() >= last {
-                    break;
-                }
-                if other.job_id == own.job_id || self.has_rule(session, &other.job_id, rule).await? {
-                    newer.insert(other);
+                match self.known_to_have(session, &own, &other.job_id, rule).await {
+                    Some(true) => drop(newer.insert(other.of_thing())),
+                    Some(false) => {}
+                    None => unknown.push(other),
                 }
             }
+            for other in unknown {
+                if newer.len() > last {
+                    break;
+                }
+                if self.has_rule(session, &other.job_id, rule).await? {
+                    newer.insert(other.of_thing());
+                }
+            }
+            // Its own is among them.
+            let enough = newer.len() > last;
             token = page.next_token;
-            if newer.len() >= last || token.is_none() {
-                return Ok(Ok(newer.len() >= last));
+            if enough || token.is_none() {
+                return Ok(Ok(enough));
             }
         }
     }
 
+    /// Whether a job has the rule and will not be gone with its executions, as far as nothing has to be read for
+    /// it.
+    async fn known_to_have(
+        &self,
+        session: &Session<'_>,
+        own: &Newness,
+        job: &JobId,
+        rule: &str,
+    ) -> Option<bool> {
+        if *job == own.job_id {
+            return Some(true);
+        }
+        if !self.rules.may_have(&KnownJob::named(job), rule) {
+            return Some(false);
+        }
+        let known = session.rules_of_jobs.lock().await;
+        known.told(job, session.now()).map(|found| found == Some(rule))
+    }
+
     /// Whether a rule decides for a job. One whose rule cannot be told is not counted as having it.
     async fn has_rule(&self, session: &Session<'_>, job: &JobId, rule: &str) -> Result<bool, Stop> {
-        if let Ok(found) = self.rules.rule_name(&KnownJob::named(job)) {
-            return Ok(found == rule);
-        }
         // One after the other: looks at several things at once ask for the same few jobs.
         let mut known = session.rules_of_jobs.lock().await;
         let now = session.now();
         if let Some(found) = known.told(job, now) {
             return Ok(found == Some(rule));
         }
-        let facts = self.job_facts(session, job).await?;
+        let read = || self.iot.describe_job(job);
+        let described = session.read(IotOperation::DescribeJob, read).await?.ok();
         // AWS takes away by itself what it is deleting.
-        let facts = facts.as_ref().ok().filter(|facts| !facts.job.is_being_deleted());
-        let found = facts.and_then(|facts| self.rules.rule_name(&KnownJob::read(facts)).ok());
+        let described = described.filter(|described| !described.is_being_deleted());
+        let found = match described {
+            None => None,
+            Some(described) => match self.rules.rule_name(&KnownJob::named(job)) {
+                Ok(found) => Some(found),
+                Err(NotKnown) => {
+                    let tags = || self.iot.job_tags(&described);
+                    let tags = session.read(IotOperation::ListTagsForResource, tags).await?.ok();
+                    let facts = tags.map(|tags| JobFacts { job: described.clone(), tags });
+                    facts.and_then(|facts| self.rules.rule_name(&KnownJob::read(&facts)).ok())
+                }
+            },
+        };
         let fits = found == Some(rule);
         known.learn(job.clone(), found, now);
         Ok(fits)

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use object_store::UpdateVersion;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::act::{Act, Outcome};
 use super::id::SweepId;
@@ -142,10 +142,19 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             check.stop(&budget);
             return Ok(());
         }
-        while self.pass(session, check, &budget).await? == PageEnd::TooOld {
+        loop {
+            let before = check.met.len();
+            if self.pass(session, check, &budget).await? == PageEnd::Done {
+                return Ok(());
+            }
             check.passes += 1;
+            if check.met.len() == before {
+                // Reading takes longer than what is read may be believed, and would the next time, too.
+                let (name, job_id) = (&check.name, &check.message.job_id);
+                warn!(event = "expiry_left_to_sweep", name, %job_id, "reading takes too long");
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn budget(&self, now: Timestamp) -> Budget<'_> {

@@ -14,7 +14,7 @@ use crate::retention::{Due, KnownJob, NotKnown, Verdict};
 use crate::sweep::act::{Act, Outcome};
 use crate::sweep::apply::BELIEVED;
 use crate::sweep::pace::IotOperation;
-use crate::sweep::page::{Acted, Candidacy, PageEnd, needs_of};
+use crate::sweep::page::{Acted, Candidacy, PageEnd, calls_before, needs_of};
 use crate::sweep::results::OutcomeRow;
 use crate::sweep::session::{Lack, Session, Stop};
 use crate::sweep::slice::{SliceError, Worker};
@@ -155,11 +155,22 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         for candidate in due {
             let needs = needs_of(asked_by_policies, &candidate.due);
             // What is read of many takes its time, and so does acting on it.
-            let half = session.next_slot(IotOperation::DescribeJobExecution) >= since + BELIEVED / 2;
-            if needs.any() && half && !records.is_empty() {
+            let calls = calls_before(needs, &candidate.due);
+            let next = calls.into_iter().map(|call| session.next_slot(call)).max();
+            if next.is_some_and(|next| next >= since + BELIEVED / 2) && !records.is_empty() {
                 return Ok((records, PageEnd::TooOld));
             }
-            let asked = match self.asked_of(session, facts, &candidate, needs).await? {
+            let asked = match self.asked_of(session, facts, &candidate, needs).await {
+                Ok(asked) => asked,
+                // It would take as long the next time; nothing has been sent for it.
+                Err(Stop::OutOfTime) if candidate.due.behind.is_some() && records.is_empty() => {
+                    warn!(event = "thing_not_looked_at", job_id = %job, row = ?candidate.row);
+                    check.meet(candidate.row.identity(), Outcome::FactUnreadable);
+                    continue;
+                }
+                Err(stop) => return Err(stop),
+            };
+            let asked = match asked {
                 Ok(asked) => asked,
                 Err(outcome) => {
                     check.meet(candidate.row.identity(), outcome);
