@@ -39,7 +39,7 @@ policy-test: ## Check the policies, and run their cases
 prove: ## Prove claims about the shipped access policy, for every request there can be
 	@$(PYTHON) dev/prove.py
 
-mutants: ## Change the access module in many small ways, and see that the tests notice (half an hour on two cores)
+mutants: ## Change access, rules, plan and application in many small ways, and see that the tests notice (three hours)
 	@$(PYTHON) dev/mutants.py
 
 test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
