@@ -238,3 +238,12 @@ async fn a_released_plan_tells_who_was_blocked_when_it_was_made() {
     assert_eq!(report["outcomes"], json!({"canceled": 4}), "{report}");
     assert_eq!((&report["blockers"], stage.script.count(CALL)), (&all(), 8), "{report}");
 }
+
+/// AWS may answer with a page of nothing and the token of the next one: that is no thing on which nothing waits.
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_is_no_empty_thing() {
+    let stage = stage();
+    stage.iot.blank_pages();
+    let report = swept(&Sweeps::of_everything(&stage), true).await;
+    assert_eq!(report["blockers"], all(), "{report}");
+}

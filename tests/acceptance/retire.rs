@@ -84,6 +84,15 @@ async fn assert_all_gone(stage: &Stage, report: &Value, context: &str) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn empty_pages_do_not_end_a_whole_job() {
+    let stage = staged();
+    stage.iot.blank_pages();
+    let (_, report) = swept(&retiring(&stage)).await;
+    assert_all_gone(&stage, &report, "").await;
+    assert_eq!((count(&report, "deletedWithJob"), stage.script.count("DeleteJob")), (9, 1), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_finished_job_of_which_everything_is_due_goes_with_one_call() {
     let stage = staged();
     let (id, report) = swept(&retiring(&stage)).await;

@@ -29,6 +29,31 @@ async fn a_sweep_deletes_what_is_due_and_nothing_else() {
     assert_eq!(report["archive"]["records"], DUE);
 }
 
+/// AWS may answer with a page of nothing and the token of the next one.
+#[tokio::test(start_paused = true)]
+async fn empty_pages_are_turned_over() {
+    for operation in Operation::ALL {
+        let stage = staged();
+        stage.iot.page_size(3);
+        stage.iot.blank_pages();
+        let sweeps = Sweeps::new(&stage);
+        let id = sweeps.started(operation, "a").await;
+        sweeps.deliver_all().await;
+        let report = sweeps.report(&id).await;
+        assert_eq!(report["status"], "SUCCEEDED", "{report}");
+        match operation {
+            Operation::DeleteExpired => {
+                sweeps.assert_deleted("").await;
+                assert_eq!((count(&report, "deleted"), outcomes(&report)), (DUE, DUE), "{report}");
+            }
+            Operation::CancelStale => {
+                assert_canceled(&stage, "");
+                assert_eq!((count(&report, "canceled"), outcomes(&report)), (2, 2), "{report}");
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_report_accounts_for_every_row_with_a_reason() {
     let stage = staged();

@@ -130,6 +130,8 @@ struct World {
     /// What is still shown as it was, the latest last.
     ghosts: Vec<Ghost>,
     page: usize,
+    /// Whether an empty page comes before each.
+    blank_pages: bool,
     /// How long AWS takes to delete a job.
     deletion_takes: SignedDuration,
     /// Which are being deleted, and until when.
@@ -169,6 +171,7 @@ impl FakeIot {
             lag: 0,
             ghosts: Vec::new(),
             page: 250,
+            blank_pages: false,
             deletion_takes: SignedDuration::ZERO,
             deletions: BTreeMap::new(),
             late: 0,
@@ -242,6 +245,11 @@ impl FakeIot {
     /// Sets the size of pages.
     pub fn page_size(&self, page: usize) {
         self.world().page = page;
+    }
+
+    /// Has an empty page come before each: a token behind it is all that tells that there is more.
+    pub fn blank_pages(&self) {
+        self.world().blank_pages = true;
     }
 
     /// Makes a job that was created at a time.
@@ -571,7 +579,14 @@ impl World {
 
     /// A page by offset: what is deleted meanwhile shifts what comes behind.
     fn page<T>(&self, items: Vec<T>, token: Option<&str>) -> Page<T> {
-        let start = token.and_then(|token| token.parse().ok()).unwrap_or(0);
+        let (start, behind_blank) = token.map_or(("0", false), |token| match token.strip_suffix('+') {
+            Some(start) => (start, true),
+            None => (token, false),
+        });
+        if self.blank_pages && !behind_blank {
+            return Page { items: Vec::new(), next_token: Some(format!("{start}+")) };
+        }
+        let start = start.parse().unwrap_or(0);
         let end = start + self.page;
         let next_token = (end < items.len()).then(|| end.to_string());
         Page { items: items.into_iter().skip(start).take(self.page).collect(), next_token }

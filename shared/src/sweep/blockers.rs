@@ -199,14 +199,22 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         thing: &ThingName,
         status: Status,
     ) -> Result<Result<Page<ExecutionOnThing>, String>, Stop> {
-        let read = || self.iot.list_on_thing(thing, status, None);
-        let listed = session.read(IotOperation::ListJobExecutionsForThing, read).await?;
-        let Page { items, next_token } = match listed {
-            Ok(page) => page,
-            Err(lack) => return Ok(Err(lack.problem().to_owned())),
-        };
-        let items = items.into_iter().collect::<Result<_, _>>();
-        Ok(items.map(|items| Page { items, next_token }).map_err(|error| error.to_string()))
+        let mut token = None;
+        loop {
+            let read = || self.iot.list_on_thing(thing, status, token.as_deref());
+            let listed = session.read(IotOperation::ListJobExecutionsForThing, read).await?;
+            let Page { items, next_token } = match listed {
+                Ok(page) => page,
+                Err(lack) => return Ok(Err(lack.problem().to_owned())),
+            };
+            // One that is empty says nothing where there are more.
+            if items.is_empty() && next_token.is_some() {
+                token = next_token;
+                continue;
+            }
+            let items = items.into_iter().collect::<Result<_, _>>();
+            return Ok(items.map(|items| Page { items, next_token }).map_err(|error| error.to_string()));
+        }
     }
 }
 
