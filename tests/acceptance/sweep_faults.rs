@@ -185,3 +185,25 @@ async fn a_lost_deletion_is_not_sent_again_at_what_has_taken_its_place() {
     assert_eq!((count(&report, "deleted"), stage.script.count("DeleteJobExecution")), (1, 1), "{report}");
     assert_eq!(stage.iot.executions_of("fw", "due").len(), 1, "{report}");
 }
+
+/// What stays in its place is met with by each pass over its job, and is attempted in each, but counts once.
+#[tokio::test(start_paused = true)]
+async fn what_stays_in_place_counts_once_however_often_its_job_is_passed_over() {
+    let stage = Stage::new();
+    stage.iot.page_size(3);
+    stage.iot.job("fw", days_ago(200), JobSetup::default());
+    for thing in ["a", "b", "c", "d"] {
+        stage.iot.execution("fw", thing, Status::Succeeded, days_ago(150), days_ago(100));
+    }
+    for stubborn in ["fw/a", "fw/b"] {
+        stage.script.always("DeleteJobExecution", stubborn, Fault::LostBefore);
+    }
+    let sweeps = Sweeps::of_everything(&stage);
+    let id = sweeps.started(Operation::DeleteExpired, "a").await;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((count(&report, "deleted"), count(&report, "notConfirmed")), (2, 2), "{report}");
+    assert_eq!((&report["attempts"], outcomes(&report)), (&4.into(), 4), "{report}");
+    // Two sendings in each of two passes.
+    assert_eq!(stage.script.count("DeleteJobExecution"), 2 + 2 * 2 * 2, "{report}");
+}
