@@ -70,7 +70,7 @@ SLOW = (
     "of_which_everything_stays",
     "archive_in_full_at",
 )
-SWEEPS = ("sweep", "retire::", "blockers::")
+SWEEPS = ("sweep", "retire::", "blockers::", "keep_last::")
 QUICK = Judge(
     ("tests",),
     ("--test=acceptance",),
@@ -87,7 +87,10 @@ GROUPS = {
     "rules": Group(("shared/src/retention/**/*.rs",), (Judge(("shared",), ("--lib",), ("retention::",)),)),
     # How much may be done, and how fast: the plan, its breaker, its costs, and the pacer.
     "plan": Group(
-        tuple(f"shared/src/sweep/{name}.rs" for name in ("plan", "pace", "estimate", "tally", "counts", "ages")),
+        tuple(
+            f"shared/src/sweep/{name}.rs"
+            for name in ("plan", "pace", "successes", "estimate", "tally", "counts", "ages")
+        ),
         (Judge(("shared",), ("--lib",), ("sweep::",)), QUICK, SLOWER, SIMULATION),
     ),
     # What is done.

@@ -19,7 +19,8 @@ use start_sweep::StartSweep;
 use tests::{FakeBucket, FakeExecution, FakeIot, FakeQueue, Fault, JobSetup, Script};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::stage::{NOBODY, OPERATOR, Stage, api_event, days_ago, now};
+use crate::api::{NOBODY, OPERATOR, api_event};
+use crate::stage::{Stage, days_ago, now};
 use crate::sweep_stage::{Sweeps, count, fleet, reissued, rule, staged, things, trigger};
 
 /// The lane `us`: another Region, with a script of its own.
