@@ -248,6 +248,12 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// How many calls of the operation there have been.
+    pub(super) fn calls_of(&mut self, operation: IotOperation) -> u64 {
+        self.tell_calls();
+        self.sweep.calls.get(&operation).copied().unwrap_or_default()
+    }
+
     fn note(&self, note: impl FnOnce(&mut Made)) {
         note(&mut self.made.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -143,12 +143,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             return Ok(());
         }
         loop {
-            let before = check.met.len();
+            let before = (check.met.len(), session.calls_of(A::CALL));
             if self.pass(session, check, &budget).await? == PageEnd::Done {
                 return Ok(());
             }
             check.passes += 1;
-            if check.met.len() == before {
+            if (check.met.len(), session.calls_of(A::CALL)) == before {
                 // Reading takes longer than what is read may be believed, and would the next time, too.
                 let (name, job_id) = (&check.name, &check.message.job_id);
                 warn!(event = "expiry_left_to_sweep", name, %job_id, "reading takes too long");
