@@ -99,6 +99,10 @@ impl<I: Send + Sync> FurtherLanes<I> for LaneClients<I> {
             self.lanes.iter().find(|(lane, _)| lane.name == *name && lane.place() == place)?;
         Some(client.get_or_init(|| (self.open)(&self.config(lane))))
     }
+
+    fn is_live(&self, name: &LaneName) -> bool {
+        self.lanes.iter().any(|(lane, _)| lane.name == *name && lane.live)
+    }
 }
 
 /// Credentials of a role that is assumed. The client that has them keeps them, and asks again shortly before

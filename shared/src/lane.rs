@@ -109,12 +109,20 @@ pub struct Lane {
     pub region: String,
     /// The role to assume in its account; without one it is in the stack's own.
     pub role: Option<RoleArn>,
+    /// Whether its sweeps may act. Dry runs come first, in each lane anew.
+    pub live: bool,
 }
 
+/// What ends the entry of a lane whose sweeps may act.
+const LIVE: &str = ":live";
+
 impl Lane {
-    /// Reads `NAME=REGION` or `NAME=REGION@ROLE_ARN`.
+    /// Reads `NAME=REGION` or `NAME=REGION@ROLE_ARN`, and `:live` behind either.
     fn parse(entry: &str) -> Result<Self, String> {
-        let wanted = "must be NAME=REGION or NAME=REGION@ROLE_ARN";
+        let wanted =
+            "must be NAME=REGION or NAME=REGION@ROLE_ARN, with :live behind it if its sweeps may act";
+        let live = entry.ends_with(LIVE);
+        let entry = entry.strip_suffix(LIVE).unwrap_or(entry);
         let (name, place) = entry.split_once('=').ok_or_else(|| format!("{} {wanted}", quoted(entry)))?;
         let (region, role) = match place.split_once('@') {
             None => (place, None),
@@ -132,7 +140,7 @@ impl Lane {
         }
         match name {
             Some(name) if problems.is_empty() => {
-                Ok(Self { name, region: region.to_owned(), role: role.and_then(|(_, role)| role) })
+                Ok(Self { name, region: region.to_owned(), role: role.and_then(|(_, role)| role), live })
             }
             _ => Err(problems.join("; ")),
         }
@@ -162,7 +170,8 @@ fn is_region(text: &str) -> bool {
 pub struct Lanes(Vec<Lane>);
 
 impl Lanes {
-    /// Reads a list of `NAME=REGION` and `NAME=REGION@ROLE_ARN`, separated by commas; an empty text has none.
+    /// Reads a list of `NAME=REGION` and `NAME=REGION@ROLE_ARN`, each with `:live` behind it if its sweeps may act,
+    /// separated by commas; an empty text has none.
     /// `home` is the stack's own Region.
     ///
     /// # Errors
@@ -180,7 +189,7 @@ impl Lanes {
         let mut names = BTreeSet::new();
         let mut places = BTreeSet::new();
         for lane in &lanes {
-            let Lane { name, region, role } = lane;
+            let Lane { name, region, role, .. } = lane;
             if !names.insert(name) {
                 problems.push(format!("two lanes are named `{name}`"));
             }
@@ -248,6 +257,18 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_is_for_dry_runs_until_it_is_said_to_be_live() {
+        let text = format!("a=us-east-1,b=us-east-2:live,c=eu-west-1@{ROLE},d=eu-west-2@{ROLE}:live");
+        let lanes = Lanes::parse(&text, None).unwrap();
+        assert_eq!(lanes.iter().map(|lane| lane.live).collect::<Vec<_>>(), [false, true, false, true]);
+        let places: Vec<_> = lanes.iter().map(Lane::place).collect();
+        assert_eq!(places[1..3], ["us-east-2", "eu-west-1@111122223333"]);
+        for wrong in ["a=us-east-1:Live", "a=us-east-1: live", "a=us-east-1:live:live", ":live"] {
+            assert!(Lanes::parse(wrong, None).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn another_account_may_be_in_the_stacks_own_region_and_in_a_region_of_the_stacks_account() {
         let text = format!("a=eu-central-1@{ROLE},b=us-east-1@{ROLE},c=us-east-1");
         assert_eq!(Lanes::parse(&text, Some("eu-central-1")).unwrap().iter().count(), 3);
@@ -263,11 +284,11 @@ mod tests {
         assert_eq!(
             problems(&text),
             [
-                "`us` must be NAME=REGION or NAME=REGION@ROLE_ARN",
+                "`us` must be NAME=REGION or NAME=REGION@ROLE_ARN, with :live behind it if its sweeps may act",
                 "`US` must be 1 to 32 characters of [a-z0-9-]",
                 "`Frankfurt` must be a Region, such as us-east-1",
                 "`role/x` must be a role's ARN, such as arn:aws:iam::111122223333:role/jobwarden-lane",
-                "`` must be NAME=REGION or NAME=REGION@ROLE_ARN",
+                "`` must be NAME=REGION or NAME=REGION@ROLE_ARN, with :live behind it if its sweeps may act",
                 "two lanes are named `a`",
                 "`a` is an account and Region that another lane has already",
                 "`b` is the stack's own account and Region, which has its lane already",

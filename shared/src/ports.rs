@@ -250,12 +250,19 @@ pub trait FurtherLanes<I>: fmt::Debug + Send + Sync {
     /// In the lane of this name and place. `None` if the deployment has none of that name, or has it in another
     /// place.
     fn iot(&self, lane: &LaneName, place: &str) -> Option<&I>;
+
+    /// Whether the lane's sweeps may act; otherwise they are dry runs.
+    fn is_live(&self, lane: &LaneName) -> bool;
 }
 
 /// No lane but the home lane.
 impl<I> FurtherLanes<I> for () {
     fn iot(&self, _: &LaneName, _: &str) -> Option<&I> {
         None
+    }
+
+    fn is_live(&self, _: &LaneName) -> bool {
+        false
     }
 }
 

@@ -28,6 +28,7 @@ use crate::sweep_stage::{Sweeps, count, fleet, reissued, rule, staged, things, t
 struct Us {
     name: LaneName,
     place: &'static str,
+    live: bool,
     iot: FakeIot,
     script: Script,
 }
@@ -37,7 +38,7 @@ impl Us {
         let script = Script::default();
         let iot = FakeIot::new(script.clone(), now());
         iot.move_to("us-east-1:123456789012");
-        Self { name: us(), place: "us-east-1", iot, script }
+        Self { name: us(), place: "us-east-1", live: true, iot, script }
     }
 
     /// With the fleet that the home lane has, to the last name.
@@ -56,6 +57,10 @@ impl FurtherLanes<FakeIot> for Us {
     fn iot(&self, lane: &LaneName, place: &str) -> Option<&FakeIot> {
         (*lane == self.name && place == self.place).then_some(&self.iot)
     }
+
+    fn is_live(&self, lane: &LaneName) -> bool {
+        *lane == self.name && self.live
+    }
 }
 
 fn us() -> LaneName {
@@ -63,7 +68,7 @@ fn us() -> LaneName {
 }
 
 fn in_us(operation: Operation, id: &str) -> Trigger {
-    let lane = Lane { name: us(), region: "us-east-1".to_owned(), role: None };
+    let lane = Lane { name: us(), region: "us-east-1".to_owned(), role: None, live: true };
     Trigger { lane: Some(lane), ..trigger(operation, id) }
 }
 
@@ -345,7 +350,7 @@ async fn a_plan_is_released_in_the_lane_that_it_is_of() {
         );
     }
     // The name is another Region's by now.
-    let elsewhere = Lane { name: us(), region: "us-west-2".to_owned(), role: None };
+    let elsewhere = Lane { name: us(), region: "us-west-2".to_owned(), role: None, live: true };
     let moved = Trigger { lane: Some(elsewhere), ..trigger(Operation::DeleteExpired, "b") };
     let refused = sweeps.start(&released(&of_us, moved)).await.unwrap_err().to_string();
     assert!(refused.contains("one of us-east-1, which is not what its lane is of any more"), "{refused}");
@@ -420,4 +425,30 @@ async fn policies_tell_lanes_apart() {
         let answer = function.handle(event, now()).await.unwrap();
         assert_eq!(answer["statusCode"], status, "{answer}");
     }
+}
+
+/// What its first plans hold has to be read before anything of it is carried out.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_not_live_has_dry_runs_only() {
+    let stage = staged();
+    let further = Us { live: false, ..Us::staged() };
+    let event: Value =
+        serde_json::from_str(include_str!("../../events/start-sweep.schedule-delete-expired.json")).unwrap();
+    let answer = starter(&stage, "us=us-east-1,ap=ap-south-1:live").handle(event, now()).await.unwrap();
+    let dry_runs: Vec<_> =
+        answer["sweeps"].as_array().unwrap().iter().map(|sweep| &sweep["dryRun"]).collect();
+    assert_eq!(dry_runs, [false, true, false]);
+
+    let sweeps = Sweeps { lanes: &further, ..Sweeps::of_everything(&stage) };
+    let mut trigger = in_us(Operation::DeleteExpired, "a");
+    trigger.lane.as_mut().unwrap().live = false;
+    let refused = sweeps.start(&trigger).await.unwrap_err().to_string();
+    assert!(refused.contains("the lane `us` allows dry runs only"), "{refused}");
+    // A start that took it for live, and a worker that does not.
+    let id = sweeps.started_in_us(Operation::DeleteExpired, "b").await;
+    sweeps.deliver_group("delete-expired.us").await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((&report["status"], &report["dryRun"]), (&json!("SUCCEEDED"), &json!(true)), "{report}");
+    assert!(report["due"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!((further.mutations(), stage.mutations()), (0, 0));
 }

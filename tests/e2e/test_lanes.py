@@ -20,7 +20,7 @@ from world import Made, World, wait_until
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/jobwarden-lane"
 NOBODYS = f"arn:aws:iam::{ACCOUNT}:role/nobodys"
-LANES = f"us=us-east-1,plant=eu-central-1@{ROLE},shut=eu-north-1@{NOBODYS}"
+LANES = f"us=us-east-1:live,plant=eu-central-1@{ROLE}:live,shut=eu-north-1@{NOBODYS}:live,new=us-west-2"
 
 _names = itertools.count(1)
 
@@ -152,8 +152,15 @@ def test_a_schedule_starts_one_sweep_in_each_lane(places, lanes, sweeps):
         home.stack.invoke("StartSweep", event)
     started = known(sweeps, "delete-expired") - before
     ended = [sweeps.ended(sweep) for sweep in started]
-    found = sorted((state.get("lane", ""), state["status"]) for state in ended)
-    assert found == [("", "SUCCEEDED"), ("plant", "SUCCEEDED"), ("shut", "FAILED"), ("us", "SUCCEEDED")]
+    found = sorted((state.get("lane", ""), state["status"], state["dryRun"]) for state in ended)
+    assert found == [
+        ("", "SUCCEEDED", False),
+        # Whose sweeps may not act yet.
+        ("new", "SUCCEEDED", True),
+        ("plant", "SUCCEEDED", False),
+        ("shut", "FAILED", False),
+        ("us", "SUCCEEDED", False),
+    ]
     assert [lane.statuses() for lane in lanes] == [[None, "QUEUED", "SUCCEEDED"]] * 3
 
 
@@ -200,7 +207,13 @@ def test_a_lane_that_is_not_there_any_more_fails_its_sweep(places, lanes, sweeps
 def test_a_lane_that_there_is_not_is_refused_with_those_that_there_are(places, operator):
     answer = operator.wire.send("POST", "/sweeps", body={"operation": "delete-expired", "lane": "eu"})
     assert (answer.status, answer.error) == (400, "InvalidRequestException")
-    assert "`us`, `plant`, `shut`" in answer.message
+    assert "`us`, `plant`, `shut`, `new`" in answer.message
+
+
+def test_a_lane_that_is_not_live_is_not_swept_for_real(places, operator):
+    answer = operator.wire.send("POST", "/sweeps", body={"operation": "delete-expired", "lane": "new", "dryRun": False})
+    assert (answer.status, answer.error) == (400, "InvalidRequestException")
+    assert "the lane `new` allows dry runs only" in answer.message
 
 
 def test_neither_worker_can_do_the_others_part_in_a_lanes_role(places, lanes, wear):  # noqa: F811

@@ -79,16 +79,18 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
     async fn called(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
         let request = call.request.start_sweep()?;
         let principal = principal(self.caller_identity, &call.identified)?;
+        let known = request.lane.as_ref().map(|lane| self.lanes.find(lane));
+        let of_lane = known.as_ref().and_then(|known| known.as_ref().ok().copied());
         let action = ServiceAction::StartSweep {
             operation: request.operation,
             lane: request.lane.as_ref().map_or("", LaneName::as_str),
-            dry_run: self.starter().dry_run(request.dry_run),
+            dry_run: self.starter().dry_run(of_lane, request.dry_run),
             releases_plan: request.release_plan.is_some(),
         };
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
         permit(&*self.access.get().await, &caller, action)?;
         // After that: whoever may not start a sweep does not learn which lanes there are.
-        let lane = request.lane.as_ref().map(|lane| self.lanes.find(lane).cloned()).transpose();
+        let lane = known.transpose().map(|lane| lane.cloned());
         let trigger = Trigger {
             operation: request.operation,
             lane: lane.map_err(|violation| ApiError::from(vec![violation]))?,

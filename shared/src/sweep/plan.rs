@@ -96,6 +96,9 @@ pub(super) struct LastSweep {
     pub(super) finished_at: Option<Timestamp>,
     /// What it had due.
     pub(super) due: u64,
+    /// Of which further lane's Region and account it was: the lane's name may be another's by now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) place: Option<String>,
 }
 
 impl LastSweep {
@@ -103,7 +106,12 @@ impl LastSweep {
     /// what is ordinary, and neither does a night without work.
     pub(super) fn of(sweep: &Sweep) -> Option<Self> {
         let due = sweep.plan.as_ref().map(|plan| plan.due).filter(|due| *due > 0 && !sweep.dry_run)?;
-        Some(Self { sweep_id: sweep.sweep_id.clone(), finished_at: sweep.finished_at, due })
+        Some(Self {
+            sweep_id: sweep.sweep_id.clone(),
+            finished_at: sweep.finished_at,
+            due,
+            place: sweep.place.clone(),
+        })
     }
 }
 

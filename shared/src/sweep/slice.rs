@@ -171,7 +171,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 "the lane `{lane}` of {place} is not among this deployment's Lanes any more"
             ))
         })?;
-        Ok(Self { iot, ..*self })
+        let dry_run_only = self.dry_run_only || !self.lanes.is_live(lane);
+        Ok(Self { iot, dry_run_only, ..*self })
     }
 
     async fn send(&self, message: &SliceMessage, lane: Option<&LaneName>) -> Result<(), SliceError> {
@@ -233,7 +234,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 
     /// The breaker: before the first mutation, over what would be attempted.
     async fn check(&self, session: &mut Session<'_>) -> Result<(), Stop> {
-        let last = self.last_sweep(session.sweep.lane.as_ref()).await?;
+        let last = self.last_sweep(&session.sweep).await?;
         let sweep = &mut session.sweep;
         let plan = Plan::of(sweep, self.rules, last.as_ref(), (self.needs(), self.rate));
         let stopped = plan.is_stopped();
@@ -260,9 +261,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
 
     /// What the last real sweep in the lane had due. What cannot be read is not taken for absent: the message
     /// comes again.
-    async fn last_sweep(&self, lane: Option<&LaneName>) -> Result<Option<LastSweep>, SliceError> {
-        match store::get(self.bucket, &store::last_sweep_key(A::OPERATION, lane)).await {
-            Ok((last, _)) => Ok(Some(last)),
+    async fn last_sweep(&self, sweep: &Sweep) -> Result<Option<LastSweep>, SliceError> {
+        let key = store::last_sweep_key(A::OPERATION, sweep.lane.as_ref());
+        match store::get::<LastSweep>(self.bucket, &key).await {
+            Ok((last, _)) => Ok(Some(last).filter(|last| last.place == sweep.place)),
             Err(StoreError::NotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

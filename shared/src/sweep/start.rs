@@ -80,12 +80,21 @@ impl<Q: SliceQueue> Starter<'_, Q> {
             let message = format!("the time {} is in the future; the clock says {clock}", trigger.now);
             return Err(StartError::Invalid(message));
         }
+        let lane = trigger.lane.as_ref();
         if self.dry_run_only && trigger.dry_run == Some(false) {
             let message = "this deployment allows dry runs only; set its parameter DryRun to false first";
             return Err(StartError::Invalid(message.to_owned()));
         }
-        let dry_run = self.dry_run(trigger.dry_run);
-        let lane = trigger.lane.as_ref();
+        if let Some(Lane { name, live: false, .. }) = lane
+            && trigger.dry_run == Some(false)
+        {
+            let message = format!(
+                "the lane `{name}` allows dry runs only; read what they tell, and then put `:live` behind it in the \
+                 parameter Lanes"
+            );
+            return Err(StartError::Invalid(message));
+        }
+        let dry_run = self.dry_run(lane, trigger.dry_run);
         let name = lane.map(|lane| &lane.name);
         let id = SweepId::new(trigger.now, trigger.operation, name, &trigger.id);
         let requested_by = trigger.requested_by.clone();
@@ -103,10 +112,10 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         Ok(sweep)
     }
 
-    /// Whether a sweep is a dry run, given what was asked for: where nothing was, the
-    /// deployment's setting counts.
-    pub fn dry_run(&self, asked: Option<bool>) -> bool {
-        self.dry_run_only || asked.unwrap_or(false)
+    /// Whether a sweep of a lane is a dry run, given what was asked for: where nothing was, the deployment's
+    /// setting counts, and the lane's.
+    pub fn dry_run(&self, lane: Option<&Lane>, asked: Option<bool>) -> bool {
+        self.dry_run_only || lane.is_some_and(|lane| !lane.live) || asked.unwrap_or(false)
     }
 
     /// Lets a sweep carry out a plan that the breaker stopped, once: the same jobs, each up to the
