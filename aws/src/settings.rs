@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(
             read("eu=eu-west-1,us").unwrap_err().to_string(),
             "the function's environment is wrong: JOBWARDEN_LANES: `us` must be NAME=REGION or NAME=REGION@ROLE_ARN, \
-             `eu` is the stack's own account and Region, which has its lane already"
+             with :live behind it if its sweeps may act, `eu` is the stack's own account and Region, which has its lane already"
         );
     }
 
