@@ -126,6 +126,8 @@ def show(judge: Judge, name: str, changes: list[str], arguments: list[str]) -> d
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     command = [str(TOOL / "bin" / "cargo-mutants"), "mutants", "--jobs", "1", "--output", str(out)]
+    # What tests have left in ignored folders is not the tree, and may be gigabytes.
+    command += ["--gitignore=true"]
     command += ["--baseline", "skip", "--timeout", str(ENDLESS), "--build-timeout", "1200", *changes]
     command += [f"--test-package={package}" for package in judge.packages]
     command += [f"--cargo-arg={argument}" for argument in (*judge.targets, *judge.features)]
