@@ -75,16 +75,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let job = &candidate.job_id;
         let named = KnownJob::named(job);
         // What is deleted, or cancelled where only what waits is listed, leaves its listing.
-        let leaves = A::OPERATION == Operation::DeleteExpired || self.looks_at(&named).is_some();
+        let status = self.looks_at(&named);
+        let leaves = A::OPERATION == Operation::DeleteExpired || status.is_some();
         if self.retire(session, cursor, candidate).await? {
             return Ok(Outcome::NotSeenAgain);
         }
         let mut facts: Option<(JobFacts, Instant)> = None;
         loop {
-            let page = match self
-                .list_executions(session, job, self.looks_at(&named), cursor.token.as_deref())
-                .await?
-            {
+            let page = match self.list_executions(session, job, status, cursor.token.as_deref()).await? {
                 Listed::Page(page) => page,
                 Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                     cursor.restarts += 1;

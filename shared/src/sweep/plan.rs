@@ -137,8 +137,7 @@ impl Plan {
         let shares = sweep.tally.due_shares();
         let in_full = shares.iter().filter(|(share, _)| rules.archives_in_full(&share.rule, share.status));
         let full = in_full.map(|(_, count)| count).sum();
-        let of_last = sweep.tally.due_shares();
-        let of_last = of_last.iter().filter(|(share, _)| {
+        let of_last = shares.iter().filter(|(share, _)| {
             share.status == Status::Succeeded && rules.keeps_last(&share.rule).is_some()
         });
         let behind = of_last.map(|(_, count)| count).sum();

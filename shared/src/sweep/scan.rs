@@ -1,7 +1,7 @@
 //! The scan: lists jobs into segments, then judges every execution of every job that can hold
 //! something due. Memory holds one page and one segment, whatever the size of the fleet.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use object_store::PutMode;
 use tracing::warn;
 
@@ -79,7 +79,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             match self.rules.shortest(A::OPERATION, &KnownJob::listed(&job)) {
                 Limit::Never => jobs.never += 1,
-                Limit::After(_) if self.is_old_enough(now, &job) => kept.push(job),
+                Limit::After(limit) if is_old_enough(now, &job, limit) => kept.push(job),
                 // Its successes are the newest of their things; nothing else of it is looked at.
                 Limit::After(_)
                     if A::OPERATION == Operation::DeleteExpired
@@ -93,11 +93,13 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         kept
     }
 
-    /// Whether something of the job can be due.
-    fn is_old_enough(&self, now: Timestamp, job: &JobSummary) -> bool {
-        match self.rules.shortest(A::OPERATION, &KnownJob::listed(job)) {
-            Limit::Never => false,
-            Limit::After(limit) => now.checked_sub(limit).is_ok_and(|youngest| job.created_at <= youngest),
+    /// Which executions of a job of a segment the scan looks at: of one that is there for its successes alone,
+    /// no others.
+    fn scans(&self, now: Timestamp, job: &JobSummary) -> Option<Status> {
+        let listed = KnownJob::listed(job);
+        match self.rules.shortest(A::OPERATION, &listed) {
+            Limit::After(limit) if is_old_enough(now, job, limit) => self.looks_at(&listed),
+            Limit::After(_) | Limit::Never => Some(Status::Succeeded),
         }
     }
 
@@ -143,14 +145,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         cursor: &mut ScanCursor,
         job: &JobSummary,
     ) -> Result<(), Stop> {
+        let listed = KnownJob::listed(job);
+        let status = self.scans(session.sweep.now, job);
         let mut facts = None;
         loop {
-            let listed = KnownJob::listed(job);
-            let status = if self.is_old_enough(session.sweep.now, job) {
-                self.looks_at(&listed)
-            } else {
-                Some(Status::Succeeded)
-            };
             let page =
                 match self.list_executions(session, &job.job_id, status, cursor.token.as_deref()).await? {
                     Listed::Page(page) => page,
@@ -427,6 +425,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let facts = ExecutionFacts { job_id: &job.job.job_id, row, job, asked };
         self.access.decide(&principal, A::OPERATION.action(), &facts, &terms)
     }
+}
+
+/// Whether something of the job can be due by a limit: an execution is never older than its job.
+fn is_old_enough(now: Timestamp, job: &JobSummary, limit: SignedDuration) -> bool {
+    now.checked_sub(limit).is_ok_and(|youngest| job.created_at <= youngest)
 }
 
 /// Counts a row that the retention rules have judged, unless they have it due. The job's facts have been read

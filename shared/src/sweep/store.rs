@@ -104,6 +104,13 @@ pub(super) fn release_key(digest: &str) -> String {
     format!("{ROOT}/stopped-plans/{digest}.released.json")
 }
 
+/// The objects of a folder.
+pub(super) async fn list(bucket: &dyn ObjectStore, folder: &str) -> Result<Vec<String>, StoreError> {
+    let listed = bucket.list_with_delimiter(Some(&Path::from(folder))).await;
+    let listed = listed.map_err(|source| StoreError::Unavailable { key: folder.to_owned(), source })?;
+    Ok(listed.objects.into_iter().map(|object| object.location.to_string()).collect())
+}
+
 /// Reads an object.
 pub(super) async fn get<T: DeserializeOwned>(
     bucket: &dyn ObjectStore,

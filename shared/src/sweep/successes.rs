@@ -7,13 +7,13 @@
 //! after the other is ranked, and what is not among the last is told to its jobs, segment by segment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::PoisonError;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use object_store::PutMode;
-use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Share};
@@ -21,7 +21,7 @@ use super::cursor::{Candidate, Phase};
 use super::pace::IotOperation;
 use super::session::{Session, Stop};
 use super::slice::{SliceError, Worker};
-use super::store::{self, StoreError};
+use super::store;
 use crate::archive::{self, ArchiveError};
 use crate::digest;
 use crate::execution::{ExecutionRow, Identity, JobFacts, Status};
@@ -330,34 +330,22 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 continue;
             }
             let id = session.sweep.sweep_id.clone();
-            let keys = list(session, &store::successes_prefix(&id, part)).await?;
-            let mut readings = stream::iter(keys)
-                .map(|key| async move { archive::read::<Success>(self.bucket, &key).await })
-                .buffer_unordered(AT_ONCE);
-            let mut successes = Vec::new();
-            while let Some(found) = readings.next().await {
-                let found = found.map_err(not_taken)?.into_iter();
-                successes.extend(found.filter(|success| success.share(shares) == share));
-                if session.left().is_zero() {
-                    return Err(Stop::OutOfTime);
-                }
-            }
-            drop(readings);
-            let ranked = rank(successes, |rule| self.rules.keeps_last(rule)).into_iter();
-            let id = &id;
-            let mut writings = stream::iter(ranked)
-                .map(|(segment, behind)| async move {
-                    let key = store::behind_key(id, segment, nth);
-                    store::put(self.bucket, &key, &behind, PutMode::Overwrite).await
+            let keys = store::list(self.bucket, &store::successes_prefix(&id, part)).await?;
+            let read = |key: String| async move {
+                archive::read::<Success>(self.bucket, &key).await.map_err(not_taken)
+            };
+            let successes = in_time(session, stream::iter(keys).map(read))
+                .try_fold(Vec::new(), async |mut successes, found| {
+                    successes.extend(found.into_iter().filter(|success| success.share(shares) == share));
+                    Ok(successes)
                 })
-                .buffer_unordered(AT_ONCE);
-            while let Some(written) = writings.next().await {
-                written?;
-                if session.left().is_zero() {
-                    return Err(Stop::OutOfTime);
-                }
-            }
-            drop(writings);
+                .await?;
+            let ranked = rank(successes, |rule| self.rules.keeps_last(rule));
+            let write = |(segment, behind): (u64, Vec<Behind>)| {
+                let key = store::behind_key(&id, segment, nth);
+                async move { store::put(self.bucket, &key, &behind, PutMode::Overwrite).await }
+            };
+            in_time(session, stream::iter(ranked).map(write)).try_for_each(async |_| Ok(())).await?;
             session.sweep.phase = Phase::Ranking { next: nth + 1 };
             session.save_now_and_then().await?;
         }
@@ -372,20 +360,16 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 return Err(Stop::OutOfTime);
             }
             let id = session.sweep.sweep_id.clone();
-            let mut gathered: BTreeMap<JobId, Gathered> = BTreeMap::new();
-            let keys = list(session, &store::behind_prefix(&id, segment)).await?;
-            let mut readings = stream::iter(keys)
-                .map(|key| async move { store::get::<Vec<Behind>>(self.bucket, &key).await })
-                .buffer_unordered(AT_ONCE);
-            while let Some(read) = readings.next().await {
-                for Behind { job_id, rule, marks } in read?.0 {
-                    gathered.entry(job_id).or_default().add(rule, marks);
-                }
-                if session.left().is_zero() {
-                    return Err(Stop::OutOfTime);
-                }
-            }
-            drop(readings);
+            let keys = store::list(self.bucket, &store::behind_prefix(&id, segment)).await?;
+            let read = |key: String| async move { store::get::<Vec<Behind>>(self.bucket, &key).await };
+            let mut gathered = in_time(session, stream::iter(keys).map(read))
+                .try_fold(BTreeMap::<JobId, Gathered>::new(), async |mut gathered, (behind, _)| {
+                    for Behind { job_id, rule, marks } in behind {
+                        gathered.entry(job_id).or_default().add(rule, marks);
+                    }
+                    Ok(gathered)
+                })
+                .await?;
             let key = store::candidates_key(&id, segment);
             let (mut candidates, _): (Vec<Candidate>, _) = store::get(self.bucket, &key).await?;
             let mut sweep = session.sweep.clone();
@@ -565,11 +549,15 @@ impl RulesOfJobs {
     }
 }
 
-/// The objects in a folder of the sweep.
-async fn list(session: &Session<'_>, prefix: &str) -> Result<Vec<String>, SliceError> {
-    let listed = session.bucket.list_with_delimiter(Some(&Path::from(prefix))).await;
-    let listed = listed.map_err(|source| StoreError::Unavailable { key: prefix.to_owned(), source })?;
-    Ok(listed.objects.into_iter().map(|object| object.location.to_string()).collect())
+/// Reads or writes objects, several at once, as long as there is time.
+fn in_time<T, E: Into<Stop>>(
+    session: &Session<'_>,
+    objects: impl Stream<Item: Future<Output = Result<T, E>>>,
+) -> impl Stream<Item = Result<T, Stop>> {
+    objects.buffer_unordered(AT_ONCE).map(|done| {
+        let done = done.map_err(Into::into)?;
+        if session.left().is_zero() { Err(Stop::OutOfTime) } else { Ok(done) }
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What a check left behind whose message comes again: records in the archive, and perhaps no word of what
 //! came of them.
 
-use object_store::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::Check;
@@ -11,6 +10,7 @@ use crate::sweep::act::Act;
 use crate::sweep::results::OutcomeRow;
 use crate::sweep::session::{Session, Stop};
 use crate::sweep::slice::{SliceError, Worker};
+use crate::sweep::store;
 
 impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// Looks what became of the records of this message's earlier deliveries, where nobody has told that they
@@ -56,11 +56,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let what = format!("`{folder}`, where earlier deliveries may have written, could not be read");
             Stop::Error(SliceError::Unavailable { what, source })
         };
-        let listed = self.bucket.list_with_delimiter(Some(&Path::from(folder))).await;
-        let listed = listed.map_err(|error| failed(Box::new(error)))?;
+        let listed = store::list(self.bucket, folder).await.map_err(|error| failed(Box::new(error)))?;
         let mut lines = Vec::new();
-        for object in listed.objects {
-            let read = archive::read(self.bucket, object.location.as_ref()).await;
+        for object in listed {
+            let read = archive::read(self.bucket, &object).await;
             lines.extend(read.map_err(|error| failed(Box::new(error)))?);
         }
         Ok(lines)
