@@ -377,8 +377,8 @@ mod tests {
 
     #[test]
     fn a_reason_has_the_same_name_in_a_report_as_in_json() {
-        use KeepReason::{Active, Ended, FutureTimestamp, Never, NotYet, RetriesLeft, Running};
-        for reason in [Active, Running, Ended, Never, NotYet, RetriesLeft, FutureTimestamp] {
+        use KeepReason::{Active, AmongLast, Ended, FutureTimestamp, Never, NotYet, RetriesLeft, Running};
+        for reason in [Active, Running, Ended, Never, NotYet, RetriesLeft, FutureTimestamp, AmongLast] {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
     }
@@ -395,7 +395,8 @@ mod tests {
                 limits(days)
             )
         };
-        let canary = rule("canary", "job_ids = [\"fw-*\"]\njob_tags = { ring = \"canary\" }", "2d");
+        let canary = "job_ids = [\"fw-*\"]\njob_tags = { ring = \"canary\" }\nkeep_last = 1";
+        let canary = rule("canary", canary, "2d");
         let rolling = rule("rolling", "target_selection = \"CONTINUOUS\"", "never");
         let shipped = include_str!("../../../policies/retention.toml");
         let text = shipped.replacen("[[rule]]", &format!("{canary}{rolling}[[rule]]"), 1);
@@ -411,10 +412,7 @@ mod tests {
             let job_id = JobId::parse(job).unwrap();
             let known = KnownJob { job_id: &job_id, target_selection: target, tags, retries: None };
             let verdict = rules.judge(Operation::DeleteExpired, at(DAY), &known, &row(Status::Failed, 0, 0));
-            let rule = verdict.map(|verdict| match verdict {
-                Verdict::Keep { rule, .. } => rule,
-                Verdict::Due(due) => due.rule,
-            });
+            let rule = verdict.map(|verdict| verdict.rule().to_owned());
             assert_eq!(rule, expected.map(str::to_owned), "{known:?}");
         };
         let snapshot = Some(TargetSelection::Snapshot);
@@ -483,6 +481,25 @@ mod tests {
         // What is known of this one leaves its rule open.
         let job_id = JobId::parse("fw-1").unwrap();
         assert_eq!(asking().rule_name(&KnownJob::named(&job_id)), Err(NotKnown));
+    }
+
+    #[test]
+    fn a_job_may_have_any_rule_that_what_is_known_of_it_leaves_open() {
+        let rules = asking();
+        let check = |job: &str, target_selection, expected: &[&str]| {
+            let job_id = JobId::parse(job).unwrap();
+            let known = KnownJob { target_selection, ..KnownJob::named(&job_id) };
+            let names = ["canary", "rolling", "keep", "default", "none"];
+            let open: Vec<_> = names.into_iter().filter(|name| rules.may_have(&known, name)).collect();
+            assert_eq!(open, expected, "{known:?}");
+            assert_eq!(rules.may_keep_last(&known), open.contains(&"canary"), "{known:?}");
+        };
+        let snapshot = Some(TargetSelection::Snapshot);
+        check("fw-1", snapshot, &["canary", "default"]);
+        check("fw-1", Some(TargetSelection::Continuous), &["canary", "rolling"]);
+        check("app", snapshot, &["default"]);
+        check("app", None, &["rolling", "default"]);
+        check("keep-1", snapshot, &["keep"]);
     }
 
     #[test]
