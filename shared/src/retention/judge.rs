@@ -484,6 +484,26 @@ mod tests {
     }
 
     #[test]
+    fn of_what_is_due_only_a_success_has_to_be_behind_the_last() {
+        let rules = asking();
+        let job_id = JobId::parse("fw-1").unwrap();
+        let tags = [("ring".to_owned(), "canary".to_owned())].into();
+        let job =
+            KnownJob { tags: Some(&tags), retries: Some(RetryLimits::default()), ..KnownJob::named(&job_id) };
+        let behind = |status| {
+            let verdict = rules.judge(Operation::DeleteExpired, at(2 * DAY), &job, &row(status, 0, 0));
+            match verdict.unwrap() {
+                Verdict::Due(due) => due.behind.map(NonZeroU32::get),
+                Verdict::Keep { reason, .. } => panic!("kept: {reason:?}"),
+            }
+        };
+        assert_eq!(behind(Status::Succeeded), Some(1));
+        for status in [Status::Failed, Status::TimedOut, Status::Rejected, Status::Canceled] {
+            assert_eq!(behind(status), None, "{status}");
+        }
+    }
+
+    #[test]
     fn a_job_may_have_any_rule_that_what_is_known_of_it_leaves_open() {
         let rules = asking();
         let check = |job: &str, target_selection, expected: &[&str]| {
