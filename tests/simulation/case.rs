@@ -13,6 +13,14 @@ use crate::oracle::{Oracle, Policy};
 use crate::rng::Rng;
 use crate::rules::Rules;
 
+/// Which rules are in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edition {
+    First,
+    /// Those of the case's [`Edit`].
+    Edited,
+}
+
 /// A sweep, started so many seconds into the case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SweepSpec {
@@ -32,10 +40,19 @@ pub(crate) struct Twin {
     pub(crate) after: Option<u64>,
 }
 
+/// Somebody puts other rules into force while the first sweep is at work.
+#[derive(Debug, Clone)]
+pub(crate) struct Edit {
+    /// From which of its deliveries on, from 1.
+    pub(crate) delivery: usize,
+    pub(crate) rules: Rules,
+}
+
 #[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) seed: u64,
     pub(crate) rules: Rules,
+    pub(crate) edit: Option<Edit>,
     pub(crate) policy: Policy,
     pub(crate) jobs: Vec<JobSpec>,
     pub(crate) executions: Vec<ExecutionSpec>,
@@ -105,9 +122,15 @@ impl Case {
         if troubled && rng.chance(6) {
             faults.extend(Fault::hold_and_wait(rng, operation));
         }
+        let edit = (troubled && rng.chance(12)).then(|| {
+            // The breaker's limits stay: whichever rules a plan was made by, they are those.
+            let edited = Rules { max_actions: rules.max_actions, ..Rules::random(rng) };
+            Edit { delivery: 2 + rng.below(3), rules: edited }
+        });
         Self {
             seed,
             rules,
+            edit,
             policy: rng.pick(&[Policy::Shipped, Policy::ForcesFirmware]),
             jobs,
             executions,
@@ -125,8 +148,13 @@ impl Case {
         }
     }
 
-    pub(crate) fn oracle(&self) -> Oracle<'_> {
-        Oracle { rules: &self.rules, unreadable: &self.unreadable, policy: self.policy }
+    /// What is due by one edition of the rules.
+    pub(crate) fn oracle(&self, edition: Edition) -> Oracle<'_> {
+        let rules = match (edition, &self.edit) {
+            (Edition::Edited, Some(edit)) => &edit.rules,
+            (Edition::First | Edition::Edited, _) => &self.rules,
+        };
+        Oracle { rules, unreadable: &self.unreadable, policy: self.policy }
     }
 
     /// Builds the world as it is at the account's present time.
@@ -161,6 +189,9 @@ impl Case {
         }
         for nth in 0..self.twins.len() {
             with(&|case| _ = case.twins.remove(nth));
+        }
+        if self.edit.is_some() {
+            with(&|case| case.edit = None);
         }
         if self.sweeps.len() > 1 {
             with(&|case| case.sweeps.truncate(1));
@@ -219,6 +250,9 @@ impl fmt::Display for Case {
             self.rate, self.slice_seconds, self.skew, self.latency
         )?;
         writeln!(f, "--- what goes wrong")?;
+        if let Some(edit) = &self.edit {
+            writeln!(f, "rules from delivery {} on:\n{}", edit.delivery, edit.rules.text())?;
+        }
         for twin in &self.twins {
             writeln!(f, "{twin:?}")?;
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const ENOUGH_CASES: u64 = 10_000;
 
 /// What has to happen at least once in a thousand cases.
-const OFTEN: [&str; 56] = [
+const OFTEN: [&str; 57] = [
     "fault: throttle",
     "fault: 5xx",
     "fault: timeout before the effect",
@@ -39,6 +39,7 @@ const OFTEN: [&str; 56] = [
     "fault: duplicate delivery at once",
     "fault: overlapping sweeps",
     "fault: clock skew",
+    "fault: rules changed",
     "other: several calls under way",
     "other: several mutations under way",
     "end: already taken",

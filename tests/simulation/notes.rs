@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use shared::operation::Operation;
 use tokio::time::Instant;
 
+use crate::case::Edition;
 use crate::oracle::Key;
 
 /// A sweep of the case.
@@ -32,6 +33,8 @@ pub(crate) struct Invocation {
     pub(crate) until: Instant,
     /// When its call that has arrived last was sent, by the account's clock.
     pub(crate) sent_at: Timestamp,
+    /// The rules that it has read.
+    pub(crate) edition: Edition,
     pub(crate) dead: bool,
 }
 

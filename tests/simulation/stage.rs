@@ -20,11 +20,12 @@ use shared::sweep::{
 use tests::{FakeBucket, FakeIot, FakeQueue, Script};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::case::{Case, SweepSpec};
+use crate::case::{Case, Edition, SweepSpec};
 use crate::director::CaseDirector;
 use crate::notes::{Invocation, Shared, SweepNote};
-use crate::oracle::Policy;
+use crate::oracle::{Oracle, Policy};
 use crate::rng::Rng;
+use crate::rules::Rules;
 use crate::witness::Witness;
 
 /// The access policies: parsing one takes longer than a case.
@@ -60,11 +61,18 @@ pub(crate) struct Stage<'a> {
     pub(crate) iot: FakeIot,
     pub(crate) bucket: FakeBucket,
     pub(crate) queue: FakeQueue,
-    pub(crate) rules: Retention,
     pub(crate) notes: Shared,
+    rules: Retention,
+    edited_rules: Option<Retention>,
+    edition: Cell<Edition>,
     script: Script,
     rng: RefCell<Rng>,
     last_invocation: Cell<u32>,
+}
+
+fn parsed(rules: &Rules) -> Retention {
+    let parsed = Retention::parse("r.toml", &rules.text());
+    parsed.unwrap_or_else(|problems| panic!("{problems}\n{}", rules.text()))
 }
 
 impl Drop for Stage<'_> {
@@ -89,18 +97,20 @@ impl<'a> Stage<'a> {
         iot.witness(move |mutation| witness.see(mutation));
         script.direct(CaseDirector::new(case, iot.clone(), notes.clone()));
         let queue = FakeQueue::new(script.clone());
-        let rules = Retention::parse("r.toml", &case.rules.text());
-        let rules = rules.unwrap_or_else(|problems| panic!("{problems}\n{}", case.rules.text()));
+        let rules = parsed(&case.rules);
+        let edited_rules = case.edit.as_ref().map(|edit| parsed(&edit.rules));
+        let edition = Cell::new(Edition::First);
         let rng = RefCell::new(Rng::new(case.seed ^ 0x005e_ed00));
-        Self { case, iot, bucket, queue, rules, notes, script, rng, last_invocation: Cell::new(0) }
+        let last_invocation = Cell::new(0);
+        Self { case, iot, bucket, queue, notes, rules, edited_rules, edition, script, rng, last_invocation }
     }
 
     fn begin(&self, sweep: usize, left: Duration) -> u32 {
         let by = self.last_invocation.get() + 1;
         self.last_invocation.set(by);
         let margin = Duration::from_secs(20).min(left / 3);
-        let invocation =
-            Invocation { sweep, until: Instant::now() + left - margin, sent_at: self.iot.now(), dead: false };
+        let (until, edition) = (Instant::now() + left - margin, self.edition.get());
+        let invocation = Invocation { sweep, until, sent_at: self.iot.now(), edition, dead: false };
         self.notes.lock().invocations.insert(by, invocation);
         by
     }
@@ -189,6 +199,11 @@ impl<'a> Stage<'a> {
         delivery: usize,
     ) -> Option<Result<SliceEnd, SliceError>> {
         let calm = self.notes.lock().calm;
+        if self.case.edit.as_ref().is_some_and(|edit| edit.delivery == delivery && sweep == 0 && !calm) {
+            self.edition.set(Edition::Edited);
+            self.notes.count("fault: rules changed");
+            self.notes.lock().world_changed = true;
+        }
         let twin = self.case.twins.iter().find(|twin| twin.delivery == delivery && sweep == 0 && !calm);
         let first = self.invoke(sweep, message, conditions);
         match twin.map(|twin| twin.after) {
@@ -266,7 +281,7 @@ impl<'a> Stage<'a> {
             lanes: &(),
             bucket: &bucket,
             queue: &queue,
-            rules: &self.rules,
+            rules: self.rules(),
             access: match self.case.policy {
                 Policy::Shipped => &SHIPPED,
                 Policy::ForcesFirmware => &FORCES_FIRMWARE,
@@ -277,6 +292,18 @@ impl<'a> Stage<'a> {
             act: PhantomData,
         };
         Box::pin(worker.run(message, &format!("invocation-{by}"), time)).await
+    }
+
+    /// What is due by the rules in force.
+    pub(crate) fn oracle(&self) -> Oracle<'_> {
+        self.case.oracle(self.edition.get())
+    }
+
+    fn rules(&self) -> &Retention {
+        match (self.edition.get(), &self.edited_rules) {
+            (Edition::Edited, Some(edited)) => edited,
+            (Edition::First | Edition::Edited, _) => &self.rules,
+        }
     }
 
     /// When a sweep's ages are counted to.

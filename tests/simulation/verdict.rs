@@ -259,7 +259,7 @@ impl Stage<'_> {
 
     /// In a world at rest, what a sweep tells of blockers is what there is. It is asked before the sweep has acted.
     pub(crate) fn truly_blocked(&self, nth: usize) -> Blocked {
-        let stale = self.case.oracle().stale_things(self.sweep_note(nth).now, &self.iot);
+        let stale = self.oracle().stale_things(self.sweep_note(nth).now, &self.iot);
         stale.into_iter().map(|thing| (oracle::blocker(&thing, &self.iot), thing)).collect()
     }
 
@@ -323,7 +323,7 @@ impl Stage<'_> {
             return;
         }
         let note = self.sweep_note(nth);
-        let left = self.case.oracle().all_due(note.operation, note.now, &self.iot);
+        let left = self.oracle().all_due(note.operation, note.now, &self.iot);
         let left: Vec<_> = left.keys().filter(|key| before.contains(*key)).collect();
         self.notes.must(left.len() as u64 <= given_up, || {
             format!("{left:?} was due all the time and has stayed: {sweep:?}")
@@ -335,7 +335,7 @@ impl Stage<'_> {
         let note = self.sweep_note(nth);
         let setup = |execution: &FakeExecution| jobs.get(&execution.job).cloned().unwrap_or_default();
         let rule = |execution: &FakeExecution| {
-            let (setup, oracle) = (setup(execution), self.case.oracle());
+            let (setup, oracle) = (setup(execution), self.oracle());
             let job = (execution.job.as_str(), &setup);
             if note.operation == Operation::DeleteExpired
                 && oracle.is_among_last(execution, before, &self.iot)
@@ -382,7 +382,7 @@ impl Stage<'_> {
         // A job that its rule has deleted whole is, if nothing of it stays.
         let whole = |execution: &FakeExecution| {
             let (setup, job) = (setup(execution), &execution.job);
-            self.case.oracle().retires((job.as_str(), &setup))
+            self.oracle().retires((job.as_str(), &setup))
                 && matches!(setup.status, Some(JobStatus::Completed | JobStatus::Canceled))
                 && !kept.iter().any(|other| other.job == *job)
         };

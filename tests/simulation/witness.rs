@@ -66,7 +66,7 @@ impl Witness {
             if !kept.iter().any(|key| key.contains(&format!("/{job}-"))) {
                 notes.wrong(format!("{job} was deleted and is not in the archive itself"));
             }
-            let oracle = self.case.oracle();
+            let oracle = self.case.oracle(invocation.edition);
             let believable = believable(&notes, job, &setup, invocation.sent_at);
             if !believable.iter().any(|setup| oracle.retires((job, setup))) {
                 notes.wrong(format!("{job} was deleted whole, and its rule does not say so"));
@@ -92,7 +92,7 @@ impl Witness {
         if !is_archived {
             notes.wrong(format!("{key:?} was not in the archive when it was hit"));
         }
-        let oracle = self.case.oracle();
+        let oracle = self.case.oracle(invocation.edition);
         let mut row = victim.row.clone();
         // What still waits has waited, whatever its device has told of it since it was listed.
         if row.status == Status::Queued && invocation.sent_at.duration_since(row.last_updated_at) <= BELIEVED
