@@ -69,6 +69,8 @@ SLOW = (
     "grown_too_much",
     "of_which_everything_stays",
     "archive_in_full_at",
+    "many_successes_are_written",
+    "a_ranking_that_ends_in_the_middle",
 )
 SWEEPS = ("sweep", "retire::", "blockers::", "keep_last::")
 QUICK = Judge(

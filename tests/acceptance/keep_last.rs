@@ -336,3 +336,25 @@ async fn reading_more_jobs_than_a_minute_or_the_memory_takes_comes_to_an_end() {
     assert_eq!(left(&stage.iot), pairs(&[("pump", "fw-2")]), "{report}");
     assert_eq!(report["slices"], 1, "{report}");
 }
+
+/// More than are held in memory at once: they are written in between, and ranked together all the same.
+#[tokio::test(start_paused = true)]
+async fn many_successes_are_written_before_the_scan_is_through() {
+    let stage = Stage::new();
+    let things = 4_200;
+    for (job, age) in [("fw-1", 200), ("fw-2", 150)] {
+        stage.iot.job(job, days_ago(age + 1), JobSetup::default());
+        for thing in 0..things {
+            stage.iot.execution(job, &format!("t{thing}"), Status::Succeeded, days_ago(age), days_ago(age));
+        }
+    }
+    let sweeps = keeping(&stage, 1);
+    let id = sweeps.start(&Trigger { dry_run: Some(true), ..trigger(Operation::DeleteExpired, "a") }).await;
+    let id = id.unwrap().sweep_id;
+    sweeps.deliver_all().await;
+    let report = sweeps.report(&id).await;
+    assert_eq!((&report["status"], &report["due"]), (&json!("SUCCEEDED"), &json!(things)), "{report}");
+    let keys = stage.bucket.unscripted().keys(&format!("sweeps/{id}/successes")).await;
+    let written: BTreeSet<_> = keys.iter().filter_map(|key| key.rsplit('/').next()).collect();
+    assert_eq!(written.len(), 2, "{written:?}");
+}

@@ -78,10 +78,25 @@ impl Written {
         self.parts > 0
     }
 
+    /// So many have been written into these parts.
+    fn note(&mut self, successes: usize, parts: impl IntoIterator<Item = u64>) {
+        self.times += 1;
+        self.successes += successes as u64;
+        self.parts = parts.into_iter().fold(self.parts, |noted, part| noted | 1 << part);
+    }
+
     /// Into how many shares each part has to be taken, so that one of them can be held.
     const fn shares(self) -> u64 {
         let shares = self.successes.div_ceil(PARTS * HELD as u64);
         if shares == 0 { 1 } else { shares }
+    }
+
+    /// What is ranked at once, one after the other from the `first` on: its place, a part in which there is
+    /// something, and which share of it.
+    fn shares_of_parts(self, first: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+        let shares = self.shares();
+        let all = (first..PARTS * shares).map(move |nth| (nth, nth / shares, nth % shares));
+        all.filter(move |(_, part, _)| self.parts >> part & 1 == 1)
     }
 }
 
@@ -298,9 +313,7 @@ impl Session<'_> {
         }
         // A slice that takes over writes its own objects, and what is written again has another name.
         let name = format!("{:05}-{:06}", self.sweep.attempt, self.sweep.successes.times);
-        self.sweep.successes.times += 1;
-        self.sweep.successes.successes += noted.len() as u64;
-        parts.keys().for_each(|part| self.sweep.successes.parts |= 1 << part);
+        self.sweep.successes.note(noted.len(), parts.keys().copied());
         let (bucket, id) = (self.bucket, &self.sweep.sweep_id);
         let writings = parts.into_iter().map(|(part, successes)| {
             let key = format!("{}{name}.jsonl.gz", store::successes_prefix(id, part));
@@ -324,11 +337,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// Ranks the successes of a scan, from a share of a part on.
     pub(super) async fn rank_successes(&self, session: &mut Session<'_>, first: u64) -> Result<(), Stop> {
         let shares = session.sweep.successes.shares();
-        for nth in first..PARTS * shares {
-            let (part, share) = (nth / shares, nth % shares);
-            if session.sweep.successes.parts & (1 << part) == 0 {
-                continue;
-            }
+        for (nth, part, share) in session.sweep.successes.shares_of_parts(first) {
             let id = session.sweep.sweep_id.clone();
             let keys = store::list(self.bucket, &store::successes_prefix(&id, part)).await?;
             let read = |key: String| async move {
@@ -606,12 +615,58 @@ mod tests {
     }
 
     #[test]
+    fn a_ranking_goes_through_every_share_of_each_part_that_has_something() {
+        let mut written = Written::default();
+        assert!(!written.any());
+        written.note(1, [63]);
+        assert!(written.any());
+        assert_eq!(written.shares_of_parts(0).collect::<Vec<_>>(), [(63, 63, 0)]);
+        written.note(2 * PARTS as usize * HELD, [0, 5, 63]);
+        assert_eq!((written.times, written.shares()), (2, 3));
+        let places: Vec<_> = written.shares_of_parts(0).collect();
+        let of_part = |part: u64| [0, 1, 2].map(|share| (part * 3 + share, part, share));
+        assert_eq!(places, [of_part(0), of_part(5), of_part(63)].concat());
+        // One that ended in the middle goes on.
+        assert_eq!(written.shares_of_parts(16).collect::<Vec<_>>(), places[4..]);
+    }
+
+    #[test]
+    fn a_thing_is_in_one_part_and_one_share_and_things_are_spread_over_all() {
+        let things = || (0..2_000).map(|thing| success((1, thing), 10, true));
+        let mut shares: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for one in things() {
+            let other = Success { segment: 8, ..one.clone() };
+            assert_eq!((one.part(), one.share(3)), (other.part(), other.share(3)));
+            shares.entry(one.part()).or_default().insert(one.share(3));
+        }
+        assert!(shares.keys().copied().eq(0..PARTS));
+        assert!(shares.values().all(|shares| shares.iter().copied().eq(0..3)), "{shares:?}");
+    }
+
+    #[test]
+    fn a_plan_holds_executions_by_their_identity() {
+        let held = row(Status::Succeeded, 5, 9);
+        let marks = Marks::of(&[mark(&held.thing_name, held.identity())]);
+        assert!(marks.may_hold(&held));
+        let thing_name = ThingName::parse("another").unwrap();
+        let number = ExecutionNumber::new(held.execution_number.get() + 1);
+        for other in [
+            ExecutionRow { thing_name, ..held.clone() },
+            ExecutionRow { execution_number: number, ..held.clone() },
+            row(Status::Succeeded, 6, 9),
+        ] {
+            assert!(!marks.may_hold(&other), "{other:?}");
+        }
+    }
+
+    #[test]
     fn times_count_to_the_second_as_every_report_has_them() {
         let [one, other] = [(10_100, 1), (10_900, 2)].map(|(millisecond, job)| {
             let ended = Timestamp::from_millisecond(millisecond).unwrap();
             let row = ExecutionRow { last_updated_at: ended, ..row(Status::Succeeded, 5, 5) };
             Newness::of(&JobId::parse(&format!("job-{job}")).unwrap(), &row)
         });
+        assert_eq!([one.last_updated_at, other.last_updated_at].map(Timestamp::as_second), [10, 10]);
         assert_eq!(one.last_updated_at, other.last_updated_at);
         assert!(one < other);
     }
