@@ -102,6 +102,10 @@ async fn a_thing_keeps_its_newest_successes_however_old_they_are() {
         assert_eq!(stage.script.count(CALL) as u64, gone, "{report}");
         let told = report["estimate"]["calls"][CALL].as_u64().unwrap();
         assert_eq!(told, gone, "{report}");
+        // Three jobs of firmware have something due, with one success kept as with two; what is young, or another's,
+        // is not listed again.
+        let listings = &report["estimate"]["calls"]["ListJobExecutionsForJob"];
+        assert_eq!(listings, &json!(3), "{report}");
         // A second sweep has nothing left to do, and asks nothing.
         let calls = stage.script.count(CALL);
         let again = swept(&keeping(&stage, last), "b").await;
@@ -118,6 +122,42 @@ async fn a_dry_run_tells_what_would_go_and_looks_at_no_thing() {
     sweeps.deliver_all().await;
     let report = sweeps.report(&id).await;
     assert_eq!((&report["due"], stage.script.count(CALL)), (&json!(6), 0), "{report}");
+}
+
+/// A plan is released by its digest: it has to tell which jobs the successes are of.
+#[tokio::test(start_paused = true)]
+async fn the_digest_of_a_plan_tells_of_which_job_how_many_successes_fall_due() {
+    let mut digests = BTreeSet::new();
+    for first_has in [1, 2] {
+        let stage = Stage::new();
+        for (job, age) in [("fw-1", 200), ("fw-2", 150), ("fw-3", 100)] {
+            stage.iot.job(job, days_ago(300), JobSetup::default());
+            for thing in 0..3 {
+                let takes = match job {
+                    "fw-1" => thing < first_has,
+                    "fw-2" => thing >= first_has,
+                    _ => true,
+                };
+                let thing = format!("t{thing}");
+                if takes {
+                    stage.iot.execution(job, &thing, Status::Succeeded, days_ago(age), days_ago(age));
+                }
+            }
+        }
+        let kept = rule("firmware", "job_ids = [\"fw-*\"]", "30d") + "keep_last = 1\n";
+        let sweeps = Sweeps::with_rules(&stage, |shipped| {
+            let text = shipped.replacen("[[rule]]", &format!("{kept}[[rule]]"), 1);
+            text.replace("max_actions = 10000", "max_actions = 1")
+        });
+        let report = swept(&sweeps, "a").await;
+        assert_eq!(
+            (&report["status"], &report["due"]),
+            (&json!("STOPPED_BY_BREAKER"), &json!(3)),
+            "{report}"
+        );
+        digests.insert(report["planDigest"].to_string());
+    }
+    assert_eq!(digests.len(), 2, "{digests:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -392,11 +392,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 }
                 candidate.behind = Some(of_job.marks());
                 let total = candidate.due.total();
-                if total > before {
-                    let digest = [&*sweep.candidates_digest, candidate.job_id.as_str(), &total.to_string()];
-                    sweep.candidates_digest = digest::of(digest);
+                if total == before {
+                    continue;
                 }
-                if total > 0 && before == 0 {
+                let digest = [&*sweep.candidates_digest, candidate.job_id.as_str(), &total.to_string()];
+                sweep.candidates_digest = digest::of(digest);
+                if before == 0 {
                     // A rule that keeps the last ones deletes no job whole.
                     sweep.work.add(candidate.pages, None);
                 }
