@@ -10,6 +10,7 @@ use shared::sweep::{CheckEnd, DeleteExpired, SliceTime, Trigger};
 use tests::{FakeIot, Fault, JobSetup};
 
 use crate::stage::{Stage, days_ago, now};
+use crate::sweep_concurrency::Distant;
 use crate::sweep_stage::{Sweeps, count, outcomes, rule, trigger};
 
 const CALL: &str = "ListJobExecutionsForThing";
@@ -319,7 +320,12 @@ async fn a_job_is_read_once_for_all_the_things_that_it_is_newer_on() {
             );
         }
     }
-    let report = swept(&keeping_where(&stage, "job_tags = { kind = \"firmware\" }", 1), "a").await;
+    // Several looks are under way at once, and all but the first find that somebody reads the job already.
+    let aws = Distant::by((300, 300));
+    stage.script.direct(aws.clone());
+    let sweeps = keeping_where(&stage, "job_tags = { kind = \"firmware\" }", 1);
+    let report = swept(&Sweeps { rate: "20", ..sweeps }, "a").await;
+    assert!(aws.most() > 1);
     assert_eq!((count(&report, "deleted"), stage.script.count(CALL)), (40, 40), "{report}");
     // Both for the scan, the first to act on it, and the second to know its rule.
     assert_eq!(stage.script.count("DescribeJob"), 4, "{report}");

@@ -22,7 +22,7 @@ type Latency = (u64, u64);
 
 /// AWS at some distance: calls take their time, and an operation has a quota, whose bucket holds a second's calls.
 #[derive(Clone)]
-struct Distant {
+pub(crate) struct Distant {
     latency: Latency,
     quota: Option<f64>,
     /// Whether what a dead process has sent arrives all the same.
@@ -40,11 +40,11 @@ struct Seen {
 }
 
 impl Distant {
-    fn by(latency: Latency) -> Self {
+    pub(crate) fn by(latency: Latency) -> Self {
         Self { latency, quota: None, arrives_when_dead: false, seen: Arc::default() }
     }
 
-    fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.seen.lock().unwrap().most
     }
 
