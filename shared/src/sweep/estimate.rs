@@ -272,18 +272,18 @@ mod tests {
 
     #[test]
     fn what_goes_behind_the_last_ones_has_its_thing_looked_at() {
-        let estimate = |behind| {
-            Estimate::of(
-                work(&[(1, None)]),
-                (200, 0, behind),
-                DeleteExpired,
-                NONE,
-                CallRate::parse("10").unwrap(),
-            )
+        let estimate = |pages, due, behind| {
+            let rate = CallRate::parse("10").unwrap();
+            Estimate::of(work(&[(pages, None)]), (due, 0, behind), DeleteExpired, NONE, rate)
         };
-        let looks = |behind| estimate(behind).calls.get(&IotOperation::ListJobExecutionsForThing).copied();
-        assert_eq!((looks(0), looks(200)), (None, Some(200)));
-        assert_eq!((estimate(0).seconds, estimate(200).seconds), (20, 40));
+        let looks = |pages, due, behind| {
+            let calls = estimate(pages, due, behind).calls;
+            calls.get(&IotOperation::ListJobExecutionsForThing).copied()
+        };
+        assert_eq!((looks(1, 200, 0), looks(1, 200, 200)), (None, Some(200)));
+        assert_eq!((estimate(1, 200, 0).seconds, estimate(1, 200, 200).seconds), (20, 40));
+        // Where pages grow too old meanwhile, a few look in vain.
+        assert_eq!((looks(12, 3000, 1200), looks(12, 3000, 5)), (Some(1220), Some(10)));
     }
 
     #[test]
