@@ -57,7 +57,7 @@ impl Client {
             "https" => Some(TlsConnector::from(Arc::new(trusting(ca)?))),
             _ => return Err("the endpoint's scheme is neither http nor https".into()),
         };
-        let credentials = Credentials::from_keys("test", "test", None);
+        let credentials = Credentials::new("test", "test", None, None, "floor");
         Ok(Self { authority: authority.to_owned(), host: host.to_owned(), tls, credentials })
     }
 
