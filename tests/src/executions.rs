@@ -103,3 +103,82 @@ impl OfJob {
         self.there.iter().map(|(place, execution)| (*place, execution))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::execution::{ExecutionRow, Status};
+    use shared::ids::ExecutionNumber;
+
+    use super::*;
+
+    /// Of few jobs and things, so that they meet.
+    fn execution(job: u8, thing: u8, second: i64) -> FakeExecution {
+        let at = Timestamp::from_second(second).unwrap();
+        FakeExecution {
+            job: JobId::parse(&format!("j{job}")).unwrap(),
+            row: ExecutionRow {
+                thing_name: ThingName::parse(&format!("t{thing}")).unwrap(),
+                execution_number: ExecutionNumber::new(1),
+                status: Status::Succeeded,
+                queued_at: at,
+                started_at: None,
+                last_updated_at: at,
+                retry_attempt: None,
+            },
+            version: 1,
+            force_canceled: false,
+            details: BTreeMap::new(),
+            seconds_left: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_by_job_thing_and_age_is_what_a_look_at_all_of_them_finds(
+            steps in prop::collection::vec((0_u8..3, 0_u8..3, 0_u8..4, 1_i64..6), 1..60)
+        ) {
+            let (mut executions, mut plain) = (Executions::default(), Vec::new());
+            for (step, job, thing, second) in steps {
+                let of = execution(job, thing, second);
+                let first = plain.iter().position(|(_, there): &(Place, FakeExecution)| {
+                    there.job == of.job && there.row.thing_name == of.row.thing_name
+                });
+                match (step, first) {
+                    (0, Some(at)) => {
+                        let (place, was) = plain.remove(at);
+                        prop_assert_eq!(executions.remove(&of.job, place), Some(was));
+                    }
+                    (1, Some(at)) => {
+                        plain[at].1.row.last_updated_at = of.row.last_updated_at;
+                        let place = plain[at].0;
+                        executions.change(&of.job, place, |there| there.row = plain[at].1.row.clone());
+                    }
+                    _ => {
+                        plain.push((executions.next, of.clone()));
+                        executions.push(of);
+                    }
+                }
+            }
+            let found: Vec<_> = executions.all().into_iter().map(|(place, there)| (place, there.clone())).collect();
+            prop_assert_eq!(&found, &plain);
+            for (job, thing) in (0..3).flat_map(|job| (0..4).map(move |thing| (job, thing))) {
+                let FakeExecution { job, row: ExecutionRow { thing_name: thing, .. }, .. } = execution(job, thing, 1);
+                let whole = |(place, there): &(Place, FakeExecution)| (*place, there.clone());
+                let mut of_job: Vec<_> = plain.iter().filter(|(_, there)| there.job == job).map(whole).collect();
+                let found: Vec<_> = executions.of_job(&job).map(|(place, there)| (place, there.clone())).collect();
+                prop_assert_eq!(&found, &of_job);
+                let of: Vec<_> = executions.of(&job, &thing).map(|(place, there)| (place, there.clone())).collect();
+                let on_thing = |(_, there): &&(Place, FakeExecution)| there.row.thing_name == thing;
+                prop_assert_eq!(&of, &of_job.iter().filter(on_thing).map(whole).collect::<Vec<_>>());
+                let everywhere: Vec<_> =
+                    executions.on_thing(&thing).into_iter().map(|(place, there)| (place, there.clone())).collect();
+                prop_assert_eq!(&everywhere, &plain.iter().filter(on_thing).map(whole).collect::<Vec<_>>());
+                // Stable: of the same age, the one that came first.
+                of_job.sort_by_key(|(_, there)| Reverse(there.row.last_updated_at));
+                let latest: Vec<_> = executions.latest_first(&job).cloned().collect();
+                prop_assert_eq!(latest, of_job.into_iter().map(|(_, there)| there).collect::<Vec<_>>());
+            }
+        }
+    }
+}

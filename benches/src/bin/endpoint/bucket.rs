@@ -39,15 +39,15 @@ impl Bucket {
     pub fn answer(&self, request: &Request<Bytes>) -> Answer {
         let path = request::path(request.uri()).join("/");
         let is_bucket = path.split_once('/').is_none_or(|(_, key)| key.is_empty());
-        match request.method() {
-            &Method::GET if is_bucket => {
+        match *request.method() {
+            Method::GET if is_bucket => {
                 self.list(path.trim_end_matches('/'), &request::query(request.uri()))
             }
-            &Method::GET => match self.objects().there.get(&path) {
+            Method::GET => match self.objects().there.get(&path) {
                 Some(object) => object.answer(),
                 None => refused(StatusCode::NOT_FOUND, "NoSuchKey"),
             },
-            &Method::PUT if !is_bucket => self.put(path, request),
+            Method::PUT if !is_bucket => self.put(path, request),
             _ => refused(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
         }
     }
