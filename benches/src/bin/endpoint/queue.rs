@@ -101,7 +101,7 @@ impl Queue {
         };
         let message = messages.taken.remove(found);
         let visible = Instant::now() + Duration::from_secs(change.visibility_timeout);
-        // It keeps its turn: what is behind it in its group waits.
+        // It keeps its turn.
         messages.waiting.insert(0, Message { visible, ..message });
         serve::json(StatusCode::OK, &json!({}))
     }
