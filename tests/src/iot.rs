@@ -21,6 +21,8 @@ use shared::ports::{
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::bare::BareCancel;
+use crate::executions::{Executions, Place};
 use crate::script::{Fault, Script};
 
 /// How AWS treats a delete of QUEUED without force: its reference and its behaviour disagree.
@@ -109,12 +111,12 @@ struct Ghost {
     /// In so many listings more.
     listings: usize,
     /// Where it was, if it is not there any more.
-    place: Option<usize>,
+    place: Option<Place>,
     was: FakeExecution,
 }
 
 #[derive(Debug)]
-struct World {
+pub(crate) struct World {
     now: Timestamp,
     /// The Region and account, as ARNs have them.
     place: &'static str,
@@ -122,7 +124,7 @@ struct World {
     runs_since: Option<Instant>,
     things: BTreeMap<ThingName, FakeThing>,
     jobs: BTreeMap<JobId, (Timestamp, JobSetup)>,
-    executions: Vec<FakeExecution>,
+    executions: Executions,
     unknown_statuses: BTreeSet<(JobId, ThingName)>,
     queued_delete: QueuedDelete,
     /// For how many listings of a job what is gone from one may still be shown.
@@ -130,6 +132,8 @@ struct World {
     /// What is still shown as it was, the latest last.
     ghosts: Vec<Ghost>,
     page: usize,
+    /// How many the caller wants on a page.
+    wanted: usize,
     /// Whether an empty page comes before each.
     blank_pages: bool,
     /// How long AWS takes to delete a job.
@@ -146,6 +150,8 @@ pub struct FakeIot {
     world: Arc<Mutex<World>>,
     script: Script,
     witness: Witness,
+    /// How many are wanted on a page.
+    wanted: usize,
 }
 
 /// A device, which changes its executions from the other side.
@@ -165,24 +171,31 @@ impl FakeIot {
             place: "eu-west-1:123456789012",
             runs_since: None,
             jobs: BTreeMap::new(),
-            executions: Vec::new(),
+            executions: Executions::default(),
             unknown_statuses: BTreeSet::new(),
             queued_delete: QueuedDelete::Refused,
             lag: 0,
             ghosts: Vec::new(),
             page: 250,
+            wanted: usize::MAX,
             blank_pages: false,
             deletion_takes: SignedDuration::ZERO,
             deletions: BTreeMap::new(),
             late: 0,
         };
-        Self { world: Arc::new(Mutex::new(world)), script, witness: Witness::default() }
+        Self { world: Arc::new(Mutex::new(world)), script, witness: Witness::default(), wanted: usize::MAX }
     }
 
     /// The same account, as one invocation reaches it.
     #[must_use]
     pub fn of(&self, by: u32) -> Self {
         Self { script: self.script.of(by), ..self.clone() }
+    }
+
+    /// The same account, for a caller that wants no more on a page.
+    #[must_use]
+    pub fn wanting(&self, wanted: usize) -> Self {
+        Self { wanted, ..self.clone() }
     }
 
     /// Tells a witness of every mutation at the moment of its effect.
@@ -207,7 +220,9 @@ impl FakeIot {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.wanted = self.wanted;
+        world
     }
 
     /// The world as a call finds it: what is being deleted may be gone by now.
@@ -266,8 +281,8 @@ impl FakeIot {
     pub fn change(&self, job: &str, thing: &str, change: impl Fn(&mut FakeExecution)) {
         let (job, thing) = (job_id(job), thing_name(thing));
         let mut world = self.world();
-        let of = |found: &&mut FakeExecution| found.job == job && found.row.thing_name == thing;
-        world.executions.iter_mut().filter(of).for_each(change);
+        let places: Vec<_> = world.executions.of(&job, &thing).map(|(place, _)| place).collect();
+        places.into_iter().for_each(|place| world.executions.change(&job, place, &change));
     }
 
     /// Changes a job's tags.
@@ -327,7 +342,7 @@ impl FakeIot {
         let job = job_id(job);
         let mut world = self.world();
         world.jobs.remove(&job);
-        world.executions.retain(|execution| execution.job != job);
+        world.executions.remove_job(&job);
     }
 
     /// Lets listings show a status that nobody knows for a thing's executions of a job.
@@ -342,7 +357,19 @@ impl FakeIot {
 
     /// Every execution, without a call.
     pub fn executions(&self) -> Vec<FakeExecution> {
-        self.world().executions.clone()
+        self.world().executions.all().into_iter().map(|(_, execution)| execution.clone()).collect()
+    }
+
+    /// At most so many of a job's executions that are wanted, in the order in which they came, without a call.
+    pub fn some_of(
+        &self,
+        job: &JobId,
+        at_most: usize,
+        wanted: impl Fn(&FakeExecution) -> bool,
+    ) -> Vec<FakeExecution> {
+        let world = self.world();
+        let of_job = world.executions.of_job(job).map(|(_, execution)| execution);
+        of_job.filter(|execution| wanted(execution)).take(at_most).cloned().collect()
     }
 
     /// A thing's executions of a job, without a call.
@@ -364,7 +391,7 @@ impl FakeIot {
         }
     }
 
-    async fn mutate(
+    pub(crate) async fn mutate(
         &self,
         operation: &'static str,
         subject: &str,
@@ -429,28 +456,27 @@ impl Device {
     pub fn update(&self, status: Status) {
         let mut world = self.iot.world();
         let now = world.now();
-        if let Some(execution) = world.current(&self.job, &self.thing) {
+        world.change_current(&self.job, &self.thing, |execution| {
             execution.row.status = status;
             execution.row.last_updated_at = now;
             execution.version += 1;
-        }
+        });
     }
 
     /// Changes only the version, as a report of progress does.
     pub fn report(&self) {
         let mut world = self.iot.world();
-        if let Some(execution) = world.current(&self.job, &self.thing) {
-            execution.version += 1;
-        }
+        world.change_current(&self.job, &self.thing, |execution| execution.version += 1);
     }
 
     /// Makes the thing's executions of the job disappear, as a second cleaner does.
     pub fn forget(&self) {
         let (job, thing) = (&self.job, &self.thing);
-        self.iot
-            .world()
-            .executions
-            .retain(|execution| execution.job != *job || execution.row.thing_name != *thing);
+        let mut world = self.iot.world();
+        let places: Vec<_> = world.executions.of(job, thing).map(|(place, _)| place).collect();
+        for place in places {
+            world.executions.remove(job, place);
+        }
     }
 
     /// Makes the executions disappear and queues another, which takes the number again.
@@ -469,24 +495,27 @@ impl World {
     }
 
     fn of<'w>(&'w self, job: &'w JobId, thing: &'w ThingName) -> impl Iterator<Item = &'w FakeExecution> {
-        self.executions
-            .iter()
-            .filter(move |execution| execution.job == *job && execution.row.thing_name == *thing)
+        self.executions.of(job, thing).map(|(_, execution)| execution)
     }
 
-    fn current(&mut self, job: &JobId, thing: &ThingName) -> Option<&mut FakeExecution> {
+    fn current(&self, job: &JobId, thing: &ThingName) -> Option<(Place, &FakeExecution)> {
         self.executions
-            .iter_mut()
-            .filter(|execution| execution.job == *job && execution.row.thing_name == *thing)
-            .max_by_key(|execution| (execution.row.queued_at, execution.row.execution_number))
+            .of(job, thing)
+            .max_by_key(|(_, execution)| (execution.row.queued_at, execution.row.execution_number))
     }
 
-    fn cancel(&mut self, cancel: &Cancel) -> Result<FakeExecution, MutationError> {
+    fn change_current(&mut self, job: &JobId, thing: &ThingName, change: impl FnOnce(&mut FakeExecution)) {
+        if let Some((place, _)) = self.current(job, thing) {
+            self.executions.change(job, place, change);
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, cancel: &BareCancel) -> Result<FakeExecution, MutationError> {
         let now = self.now();
-        let execution = self
+        let (place, execution) = self
             .current(&cancel.job_id, &cancel.thing_name)
             .ok_or_else(|| MutationError::NotFound("no such execution".to_owned()))?;
-        if Version::new(execution.version) != cancel.expected_version {
+        if cancel.expected_version.is_some_and(|expected| Version::new(execution.version) != expected) {
             return Err(MutationError::VersionConflict("another version".to_owned()));
         }
         let status = execution.row.status;
@@ -494,40 +523,57 @@ impl World {
             return Err(MutationError::InvalidState(format!("it is {status}")));
         }
         let was = execution.clone();
-        execution.row.status = Status::Canceled;
-        execution.row.last_updated_at = now;
-        execution.version += 1;
-        execution.force_canceled = cancel.force == Force::EvenInProgress;
-        if let Some(details) = &cancel.status_details {
-            execution.details = details.pairs().clone();
-        }
-        self.ghosts.push(Ghost { listings: self.lag, place: None, was: was.clone() });
+        self.executions.change(&cancel.job_id, place, |execution| {
+            execution.row.status = Status::Canceled;
+            execution.row.last_updated_at = now;
+            execution.version += 1;
+            execution.force_canceled = cancel.force == Force::EvenInProgress;
+            if let Some(details) = &cancel.status_details {
+                execution.details = details.pairs().clone();
+            }
+        });
+        self.haunt(None, &was);
         Ok(was)
     }
 
-    fn delete(&mut self, delete: &Delete) -> Result<FakeExecution, MutationError> {
-        let found = self.executions.iter().position(|execution| {
-            execution.job == *delete.job_id()
-                && execution.row.thing_name == *delete.thing_name()
-                && execution.row.execution_number == delete.execution_number()
-        });
-        let found = found.ok_or_else(|| MutationError::NotFound("no such execution".to_owned()))?;
-        let status = self.executions.get(found).map(|execution| execution.row.status);
+    pub(crate) fn delete(
+        &mut self,
+        job: &JobId,
+        thing: &ThingName,
+        number: ExecutionNumber,
+        force: Force,
+    ) -> Result<FakeExecution, MutationError> {
+        let not_found = || MutationError::NotFound("no such execution".to_owned());
+        let numbered = |(_, execution): &(Place, &FakeExecution)| execution.row.execution_number == number;
+        let found = self.executions.of(job, thing).find(numbered);
+        let (place, status) = found.map(|(place, found)| (place, found.row.status)).ok_or_else(not_found)?;
         let refused = match status {
-            Some(Status::InProgress) => true,
-            Some(Status::Queued) => self.queued_delete == QueuedDelete::Refused,
-            _ => false,
+            Status::InProgress => force == Force::Never,
+            Status::Queued => force == Force::Never && self.queued_delete == QueuedDelete::Refused,
+            Status::Succeeded
+            | Status::Failed
+            | Status::TimedOut
+            | Status::Rejected
+            | Status::Removed
+            | Status::Canceled => false,
         };
         if refused {
             return Err(MutationError::InvalidState("it is active".to_owned()));
         }
-        let was = self.executions.remove(found);
-        self.ghosts.push(Ghost { listings: self.lag, place: Some(found), was: was.clone() });
+        let was = self.executions.remove(job, place).ok_or_else(not_found)?;
+        self.haunt(Some(place), &was);
         Ok(was)
     }
 
+    /// Where listings lag, has them show what was.
+    fn haunt(&mut self, place: Option<Place>, was: &FakeExecution) {
+        if self.lag > 0 {
+            self.ghosts.push(Ghost { listings: self.lag, place, was: was.clone() });
+        }
+    }
+
     /// Deletes a finished job with everything it has, which takes its time.
-    fn delete_job(&mut self, job: &JobId) -> Result<Vec<FakeExecution>, MutationError> {
+    pub(crate) fn delete_job(&mut self, job: &JobId) -> Result<Vec<FakeExecution>, MutationError> {
         self.end_deletions();
         let (_, setup) =
             self.jobs.get_mut(job).ok_or_else(|| MutationError::NotFound("no such job".to_owned()))?;
@@ -543,7 +589,7 @@ impl World {
         setup.status = Some(JobStatus::DeletionInProgress);
         self.deletions
             .insert(job.clone(), self.now().saturating_add(self.deletion_takes).unwrap_or(self.now));
-        Ok(self.executions.extract_if(.., |execution| execution.job == *job).collect())
+        Ok(self.executions.remove_job(job))
     }
 
     /// Lets jobs go whose deletion has come to its end.
@@ -555,30 +601,54 @@ impl World {
         }
     }
 
-    /// A job's executions as a listing shows them: for a while, as they were and where they were.
-    fn shown(&mut self, job: &JobId) -> Vec<FakeExecution> {
+    /// A page of a job's executions that a listing shows, the most recently updated first, as the service has been
+    /// seen to.
+    fn listing(
+        &mut self,
+        job: &JobId,
+        shows: impl Fn(&ExecutionRow) -> bool,
+        token: Option<&str>,
+    ) -> Page<ListedExecution> {
         self.ghosts.retain(|ghost| ghost.listings > 0);
-        let mut shown = self.executions.clone();
+        let haunted = self.ghosts.iter().any(|ghost| ghost.was.job == *job).then(|| self.haunted(job));
+        let listed = |row: &ExecutionRow| {
+            let unknown = !self.unknown_statuses.is_empty()
+                && self.unknown_statuses.contains(&(job.clone(), row.thing_name.clone()));
+            if unknown { Err(UnreadableRow::UnknownStatus("PAUSED".to_owned())) } else { Ok(row.clone()) }
+        };
+        match haunted {
+            Some(rows) => self.page(rows.iter().filter(|row| shows(row)).map(listed), token),
+            None => {
+                let rows = self.executions.latest_first(job).map(|execution| &execution.row);
+                self.page(rows.filter(|row| shows(row)).map(listed), token)
+            }
+        }
+    }
+
+    /// A job's executions as a listing that lags shows them: for a while, as they were and where they were.
+    fn haunted(&mut self, job: &JobId) -> Vec<ExecutionRow> {
+        let there = self.executions.of_job(job);
+        let mut shown: BTreeMap<_, _> =
+            there.map(|(place, execution)| (place, execution.row.clone())).collect();
         for ghost in self.ghosts.iter_mut().rev().filter(|ghost| ghost.was.job == *job) {
             ghost.listings -= 1;
-            let was = &ghost.was;
-            let is = |other: &FakeExecution| {
-                other.job == *job
-                    && other.row.thing_name == was.row.thing_name
-                    && other.row.identity() == was.row.identity()
+            let was = &ghost.was.row;
+            let is = |other: &ExecutionRow| {
+                other.thing_name == was.thing_name && other.identity() == was.identity()
             };
-            match (ghost.place, shown.iter_mut().find(|other| is(other))) {
+            match (ghost.place, shown.values_mut().find(|other| is(other))) {
                 (_, Some(there)) => *there = was.clone(),
-                (Some(place), None) => shown.insert(place.min(shown.len()), was.clone()),
+                (Some(place), None) => drop(shown.insert(place, was.clone())),
                 (None, None) => {}
             }
         }
-        shown.retain(|execution| execution.job == *job);
+        let mut shown: Vec<_> = shown.into_values().collect();
+        shown.sort_by_key(|row| Reverse(row.last_updated_at));
         shown
     }
 
     /// A page by offset: what is deleted meanwhile shifts what comes behind.
-    fn page<T>(&self, items: Vec<T>, token: Option<&str>) -> Page<T> {
+    fn page<T>(&self, items: impl Iterator<Item = T>, token: Option<&str>) -> Page<T> {
         let (start, behind_blank) = token.map_or(("0", false), |token| match token.strip_suffix('+') {
             Some(start) => (start, true),
             None => (token, false),
@@ -587,9 +657,11 @@ impl World {
             return Page { items: Vec::new(), next_token: Some(format!("{start}+")) };
         }
         let start = start.parse().unwrap_or(0);
-        let end = start + self.page;
-        let next_token = (end < items.len()).then(|| end.to_string());
-        Page { items: items.into_iter().skip(start).take(self.page).collect(), next_token }
+        let size = self.page.min(self.wanted);
+        let mut from = items.skip(start);
+        let items = from.by_ref().take(size).collect();
+        let next_token = from.next().map(|_| (start + size).to_string());
+        Page { items, next_token }
     }
 }
 
@@ -603,9 +675,9 @@ impl ReadJobs for FakeIot {
         const OPERATION: &str = "DescribeJobExecution";
         let fault = self.script.begin(OPERATION, &format!("{job}/{thing}")).await;
         Self::read_fault(OPERATION, fault)?;
-        let mut world = self.present();
+        let world = self.present();
         let found = match number {
-            None => world.current(job, thing).cloned(),
+            None => world.current(job, thing).map(|(_, execution)| execution.clone()),
             Some(number) => {
                 world.of(job, thing).find(|execution| execution.row.execution_number == number).cloned()
             }
@@ -644,14 +716,7 @@ impl ReadJobs for FakeIot {
         const OPERATION: &str = "ListJobExecutionsForThing";
         let fault = self.script.begin(OPERATION, &format!("{job}/{thing}")).await;
         Self::read_fault(OPERATION, fault)?;
-        let mut world = self.world();
-        let mut rows: Vec<_> = world.shown(job).into_iter().map(|execution| execution.row).collect();
-        rows.retain(|row| row.thing_name == *thing);
-        rows.sort_by_key(|row| Reverse(row.last_updated_at));
-        let unknown = world.unknown_statuses.contains(&(job.clone(), thing.clone()));
-        let listed =
-            |row| if unknown { Err(UnreadableRow::UnknownStatus("PAUSED".to_owned())) } else { Ok(row) };
-        Ok(world.page(rows.into_iter().map(listed).collect(), token))
+        Ok(self.world().listing(job, |row| row.thing_name == *thing, token))
     }
 
     async fn list_on_thing(
@@ -664,8 +729,8 @@ impl ReadJobs for FakeIot {
         let fault = self.script.begin(OPERATION, thing.as_str()).await;
         Self::read_fault(OPERATION, fault)?;
         let world = self.world();
-        let on_thing = |found: &&FakeExecution| found.row.thing_name == *thing && found.row.status == status;
-        let mut found: Vec<_> = world.executions.iter().filter(on_thing).cloned().collect();
+        let found = world.executions.on_thing(thing).into_iter().map(|(_, execution)| execution);
+        let mut found: Vec<_> = found.filter(|execution| execution.row.status == status).cloned().collect();
         found.sort_by_key(|execution| Reverse(execution.row.queued_at));
         let rows = found.into_iter().map(|FakeExecution { job: job_id, row, .. }| {
             if world.unknown_statuses.contains(&(job_id.clone(), thing.clone())) {
@@ -674,7 +739,7 @@ impl ReadJobs for FakeIot {
                 Ok(ExecutionOnThing { job_id, row })
             }
         });
-        Ok(world.page(rows.collect(), token))
+        Ok(world.page(rows, token))
     }
 
     async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {
@@ -720,10 +785,8 @@ impl ReadJobs for FakeIot {
         let world = self.present();
         let (created_at, _) =
             world.jobs.get(job).ok_or_else(|| ReadError::NotFound("no such job".to_owned()))?;
-        let active = world
-            .executions
-            .iter()
-            .filter(|execution| execution.job == *job && !execution.row.status.is_terminal());
+        let active =
+            world.executions.of_job(job).filter(|(_, execution)| !execution.row.status.is_terminal());
         let told = json!({"job": {"jobId": job, "description": format!("all about {job}")}});
         Ok(ToldJob { job: described, created_at: *created_at, active: active.count() as u64, told })
     }
@@ -759,7 +822,7 @@ impl ReadJobs for FakeIot {
             let status = Some(setup.status.unwrap_or(JobStatus::InProgress));
             Ok(JobSummary { job_id: job.clone(), created_at: *created_at, target_selection, status })
         });
-        Ok(world.page(jobs.collect(), token))
+        Ok(world.page(jobs, token))
     }
 
     async fn list_executions(
@@ -775,28 +838,15 @@ impl ReadJobs for FakeIot {
         if !world.jobs.contains_key(job) {
             return Err(ReadError::NotFound("no such job".to_owned()));
         }
-        let shown = world.shown(job).into_iter();
-        let mut rows: Vec<_> = shown
-            .filter(|execution| status.is_none_or(|status| execution.row.status == status))
-            .map(|execution| execution.row)
-            .collect();
-        // Most recently updated first, as the service has been seen to.
-        rows.sort_by_key(|row| Reverse(row.last_updated_at));
-        let rows = rows.into_iter().map(|row| {
-            if world.unknown_statuses.contains(&(job.clone(), row.thing_name.clone())) {
-                Err(UnreadableRow::UnknownStatus("PAUSED".to_owned()))
-            } else {
-                Ok(row)
-            }
-        });
-        Ok(world.page(rows.collect(), token))
+        Ok(world.listing(job, |row| status.is_none_or(|status| row.status == status), token))
     }
 }
 
 impl CancelExecutions for FakeIot {
     async fn cancel(&self, cancel: &Cancel) -> Result<(), MutationError> {
-        let subject = format!("{}/{}", cancel.job_id, cancel.thing_name);
-        self.mutate("CancelJobExecution", &subject, |world| Ok(vec![world.cancel(cancel)?])).await
+        let Cancel { job_id, thing_name, expected_version, force, status_details } = cancel.clone();
+        let expected_version = Some(expected_version);
+        self.cancel_bare(&BareCancel { job_id, thing_name, expected_version, force, status_details }).await
     }
 }
 
@@ -807,13 +857,15 @@ impl DeleteExecutions for FakeIot {
         if let Some(namespace) = delete.namespace_id() {
             subject = format!("{subject} of {namespace}");
         }
-        self.mutate("DeleteJobExecution", &subject, |world| Ok(vec![world.delete(delete)?])).await
+        let (job, thing, number) = (delete.job_id(), delete.thing_name(), delete.execution_number());
+        let effect = |world: &mut World| Ok(vec![world.delete(job, thing, number, Force::Never)?]);
+        self.mutate("DeleteJobExecution", &subject, effect).await
     }
 }
 
 impl DeleteJobs for FakeIot {
     async fn delete_job(&self, delete: &DeleteJob) -> Result<(), MutationError> {
-        self.mutate("DeleteJob", delete.job_id().as_str(), |world| world.delete_job(delete.job_id())).await
+        self.delete_job_bare(delete.job_id()).await
     }
 }
 

@@ -1,12 +1,15 @@
 //! The world that acceptance tests run in: AWS IoT Jobs, the bucket and the queue, in memory and
 //! with a state, and the script of what goes wrong in them.
 
+mod bare;
 mod bucket;
+mod executions;
 mod iot;
 mod queue;
 mod schedules;
 mod script;
 
+pub use bare::BareCancel;
 pub use bucket::FakeBucket;
 pub use iot::{Device, FakeExecution, FakeIot, FakeThing, JobSetup, Mutation, QueuedDelete};
 pub use queue::FakeQueue;

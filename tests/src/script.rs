@@ -73,6 +73,8 @@ type Hook = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 struct State {
     calls: Vec<Call>,
+    /// Whether calls are only counted.
+    forgetful: bool,
     faults: Vec<(&'static str, usize, Fault)>,
     standing: Vec<(&'static str, &'static str, Fault)>,
     hooks: Vec<(&'static str, usize, Hook)>,
@@ -113,6 +115,11 @@ impl Script {
     /// Which invocation's calls these are.
     pub(crate) fn by(&self) -> u32 {
         self.by
+    }
+
+    /// Counts calls without keeping them: millions would fill the memory. No death by a call's number then.
+    pub fn forget_calls(&self) {
+        self.state().forgetful = true;
     }
 
     /// Lets a director say what comes of every call from now on.
@@ -185,7 +192,9 @@ impl Script {
             let mut state = self.state();
             let fate = state.director.as_mut().map(|director| director.arrives(&call)).unwrap_or_default();
             state.directed_death = fate.death == Some(Death::After);
-            state.calls.push(call);
+            if !state.forgetful {
+                state.calls.push(call);
+            }
             let number = state.calls.len();
             let count = state.counts.entry(operation).or_default();
             *count += 1;
