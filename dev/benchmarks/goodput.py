@@ -1,0 +1,62 @@
+"""What of a quota turns into deletions, where it is known and where it is half of what was configured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .endpoint import Endpoint, Fleet
+from .figures import Figures
+from .places import Goodput, Size
+from .sweeps import IOT, MANY, RETRIES, Swept, script, sweep
+
+# The limit at which the peers are measured, too.
+BESIDE_PEERS = 100
+# The page and the jobs whose calls are limited, too, must not be what takes the time.
+OF_A_JOB = 10_000
+
+
+def goodput(pace: Sequence[tuple[int, int]], limit: float) -> float:
+    """Percent of a limit that was answered, over the whole seconds between the first and the last."""
+    seconds = dict(pace)
+    if len(seconds) < 3:
+        raise ValueError("goodput needs more than two seconds")
+    first, last = min(seconds), max(seconds)
+    whole = range(first + 1, last)
+    return 100 * sum(seconds.get(second, 0) for second in whole) / (limit * len(whole))
+
+
+def throttled(swept: Swept) -> float:
+    """Percent of all calls that were throttled."""
+    refused = sum(swept.throttled.values())
+    return 100 * refused / (refused + sum(swept.answered.values()))
+
+
+def fleet(window: Goodput) -> Fleet:
+    rows = round(window.limit * window.seconds / MANY)
+    jobs = max(rows // OF_A_JOB, 1)
+    limits = tuple((operation, float(window.limit)) for operation in IOT)
+    return Fleet(jobs=jobs, of_a_job=rows // jobs, due_share=MANY, latency_ms="5..15", limits=limits)
+
+
+def measure(endpoint: Endpoint, size: Size, figures: Figures) -> None:
+    for _ in range(size.goodputs):
+        for window in size.goodput:
+            limit = window.limit
+            known = sweep(endpoint, fleet(window), dry_run=False, rate=limit)
+            _add(figures, "goodput", f"delete-expired, {limit}/s", known, limit)
+            half = sweep(endpoint, fleet(window), dry_run=False, rate=2 * limit)
+            _add(figures, "goodput at half", f"delete-expired, {limit}/s", half, limit)
+            if limit == BESIDE_PEERS:
+                for retries in RETRIES:
+                    peer = script(endpoint, fleet(window), retries)
+                    _add(figures, "goodput", f"boto3 script, {retries}, {limit}/s", peer, limit)
+    for kind in ("goodput", "goodput at half", "throttled, goodput", "throttled, goodput at half"):
+        # The script knows no limit, so it is the peer of both.
+        of_peers = kind.removesuffix(" at half")
+        peers = (f"{of_peers}/boto3 script, {retries}, {BESIDE_PEERS}/s" for retries in RETRIES)
+        figures.compare(f"{kind}/delete-expired, {BESIDE_PEERS}/s", *peers)
+
+
+def _add(figures: Figures, kind: str, name: str, swept: Swept, limit: int) -> None:
+    figures.add(f"{kind}/{name}", "%", goodput(swept.pace, limit), "of the limit, in whole seconds")
+    figures.add(f"throttled, {kind}/{name}", "%", throttled(swept), "of all calls of AWS IoT")
