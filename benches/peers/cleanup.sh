@@ -12,6 +12,6 @@ for job in $(aws iot list-jobs --query "jobs[?!starts_with(jobId, 'keep-')].jobI
     aws iot delete-job-execution --job-id "$job" --thing-name "${arn#*:thing/}" --execution-number "$number"
     deleted=$((deleted + 1))
     [ "$deleted" -lt "$most" ] || exit 0
-  done < <(aws iot list-job-executions-for-job --job-id "$job" --status SUCCEEDED --max-items "$most" --output text \
+  done < <(aws iot list-job-executions-for-job --job-id "$job" --status SUCCEEDED --max-items "$((4 * most))" --output text \
     --query "executionSummaries[?jobExecutionSummary.lastUpdatedAt<\`$before\`].[thingArn,jobExecutionSummary.executionNumber]")
 done
