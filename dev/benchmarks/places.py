@@ -78,7 +78,7 @@ TINY = Size(
     fleets=(2_000, 10_000),
     deletions=400,
     by_cli=1,
-    goodput=(Goodput(100, 3),),
+    goodput=(Goodput(100, 6),),
     goodputs=1,
     hot_seconds=0.01,
 )

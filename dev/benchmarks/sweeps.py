@@ -7,7 +7,6 @@ import os
 import resource
 import statistics
 import subprocess
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from environments import program
 from . import events, programs
 from .endpoint import Endpoint, Fleet
 from .figures import Figures
-from .places import LOGS, PEERS, TARGET, Size
+from .places import PEERS, TARGET, Size
 from .process import running
 
 Json = dict[str, Any]
@@ -103,10 +102,9 @@ def _sweep(
 
 
 def script(endpoint: Endpoint, fleet: Fleet, retries: str, dry_run: bool = False) -> Swept:
-    """The clean-up script with boto3, from the start of its process to its end."""
+    """The clean-up script with boto3. The start of Python is left out, so that it weighs nothing in short runs."""
     endpoint.reset(fleet)
     command = [program("peers", "python"), PEERS / "cleanup.py", "--threads", str(IN_FLIGHT), "--retries", retries]
-    began = time.monotonic()
     done = subprocess.run(
         [*command, *(["--dry-run"] if dry_run else [])],
         env={"PATH": os.environ["PATH"], **endpoint.environment()},
@@ -114,14 +112,13 @@ def script(endpoint: Endpoint, fleet: Fleet, retries: str, dry_run: bool = False
         text=True,
         check=False,
     )
-    seconds = time.monotonic() - began
     if done.returncode != 0:
         raise SystemExit(f"the clean-up script failed: {done.stderr[-2000:]}")
     told = json.loads(done.stdout)
     if told["seen"] != fleet.rows or (not dry_run and told.get("deleted", 0) + told.get("gone", 0) != told["due"]):
         raise SystemExit(f"the clean-up script did not do its work: {told}")
     peak = told["peakKilobytes"] * 1024 / 1e6
-    return Swept(seconds, told["cpuSeconds"], peak, told["seen"], told.get("deleted", 0), **counted(endpoint))
+    return Swept(told["seconds"], told["cpuSeconds"], peak, told["seen"], told.get("deleted", 0), **counted(endpoint))
 
 
 def raw(endpoint: Endpoint, fleet: Fleet, calls: int) -> Swept:
@@ -139,30 +136,25 @@ def raw(endpoint: Endpoint, fleet: Fleet, calls: int) -> Swept:
     if done.returncode != 0:
         raise SystemExit(f"the floor failed: {done.stderr[-2000:]}")
     told = json.loads(done.stdout)
-    return Swept(told["seconds"], told["cpuSeconds"], 0, 0, told["calls"], **counted(endpoint))
+    if told["calls"] != calls or told["refused"]:
+        raise SystemExit(f"the floor did not do its work: {told}")
+    return Swept(told["seconds"], told["cpuSeconds"], 0, 0, calls, **counted(endpoint))
 
 
-def by_cli(endpoint: Endpoint, fleet: Fleet, calls: int) -> Swept:
-    """The AWS CLI in a shell loop."""
-    endpoint.reset(fleet)
-    path = f"{program('peers', 'aws').parent}:{os.environ['PATH']}"
+def by_cli(endpoint: Endpoint, calls: int) -> Swept:
+    """The AWS CLI in a shell loop over a fleet of which it deletes everything that is due. Listing does not count."""
+    endpoint.reset(Fleet(of_a_job=round(calls / MANY), due_share=MANY))
+    environment = {"PATH": f"{program('peers', 'aws').parent}:{os.environ['PATH']}", **endpoint.environment()}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.monotonic()
-    with (LOGS / "cleanup.sh.log").open("w") as log:
-        done = subprocess.run(
-            [PEERS / "cleanup.sh", str(calls)],
-            env={"PATH": path, **endpoint.environment()},
-            stdout=log,
-            stderr=log,
-            check=False,
-        )
-    seconds = time.monotonic() - began
+    done = subprocess.run(
+        [PEERS / "cleanup.sh", str(calls)], env=environment, capture_output=True, text=True, check=False
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     counts = counted(endpoint)
     if done.returncode != 0 or counts["answered"].get(DELETE) != calls:
-        raise SystemExit(f"the AWS CLI did not do its work; see {LOGS / 'cleanup.sh.log'}")
+        raise SystemExit(f"the AWS CLI did not do its work: {counts['answered']} {done.stderr[-2000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Swept(seconds, cpu, 0, 0, calls, **counts)
+    return Swept(float(done.stdout.split()[-1]), cpu, 0, 0, calls, **counts)
 
 
 def measure(endpoint: Endpoint, size: Size, figures: Figures) -> None:
@@ -187,10 +179,10 @@ def deletions(endpoint: Endpoint, size: Size, figures: Figures) -> None:
         "delete-expired": sweep(endpoint, fleet, dry_run=False),
         "floor": raw(endpoint, fleet, size.deletions),
         **{f"boto3 script, {retries}": script(endpoint, fleet, retries) for retries in RETRIES},
-        "AWS CLI": by_cli(endpoint, fleet, size.by_cli),
+        "AWS CLI": by_cli(endpoint, size.by_cli),
     }
     for name, done in swept.items():
-        note = f"{done.deleted} of {fleet.rows} executions" + (", one at a time" if name == "AWS CLI" else "")
+        note = f"{done.deleted} deletions" + (", one after the other, without listing" if name == "AWS CLI" else "")
         figures.add(f"deletions/{name}", "1/s", done.deleted / done.seconds, note)
         figures.add(f"cpu per deletion/{name}", "ms", done.cpu * 1e3 / done.deleted)
         figures.add(f"calls per deletion/{name}", "calls", sum(done.answered.values()) / done.deleted)

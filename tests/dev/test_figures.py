@@ -71,10 +71,12 @@ def test_growth_is_told_where_several_sizes_were_measured():
 
 
 def test_goodput_counts_whole_seconds_and_those_without_an_answer():
-    assert goodput([(7, 3), (8, 10), (9, 10), (10, 2)], 10) == 100
-    assert goodput([(7, 3), (8, 10), (10, 2)], 10) == 50
-    with pytest.raises(ValueError, match="more than two seconds"):
-        goodput([(7, 3), (8, 10)], 10)
+    # The second second still has what the full bucket held.
+    assert goodput([(7, 3), (8, 20), (9, 10), (10, 10), (11, 2)], 10) == 100
+    assert goodput([(7, 3), (8, 20), (10, 10), (11, 2)], 10) == 50
+    for too_short in ([], [(7, 3), (8, 10)], [(7, 3), (8, 10), (9, 2)]):
+        with pytest.raises(ValueError, match="goodput needs more seconds"):
+            goodput(too_short, 10)
 
 
 def test_the_peak_of_a_process_is_read_in_millions_of_bytes():
