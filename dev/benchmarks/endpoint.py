@@ -58,10 +58,11 @@ class Endpoint:
         self.runtime: str = served["runtime"]
         self.s3: str = served["bucket"]
         self.sqs: str = served["sqs"]
+        self.authority: str = served["ca"]
         # What is trusted: the system's certificates, which a function of AWS Lambda reads as well, and the endpoint's.
         self.trusted = TARGET / "certificates" / "trusted.pem"
         system = SYSTEM_CERTIFICATES.read_text() if SYSTEM_CERTIFICATES.is_file() else ""
-        self.trusted.write_text(system + Path(served["ca"]).read_text())
+        self.trusted.write_text(system + Path(self.authority).read_text())
 
     def environment(self) -> dict[str, str]:
         """How AWS is called here, by SDKs in any language."""

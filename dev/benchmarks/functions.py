@@ -109,7 +109,7 @@ def api(endpoint: Endpoint, size: Size) -> list[Contender]:
     return [
         ours("cancel-execution", events.cancel),
         peer(programs.hello(), events.cancel, anything),
-        peer(programs.floor(), events.cancel, anything),
+        peer(programs.floor(), events.cancel),
         peer(programs.python("cancel"), events.cancel),
         peer(programs.python("cancel_reading"), events.cancel),
         ours("delete-execution", delete),

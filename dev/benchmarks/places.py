@@ -35,8 +35,9 @@ class Size:
     calls: int
     # Rounds of whole sweeps.
     sweeps: int
-    # Executions in the fleets of which only some are due.
+    # Executions in the fleets that show how a sweep grows, and how many of them are due in each.
     fleets: tuple[int, ...]
+    due: int
     # Executions that are deleted as fast as it goes, and by the AWS CLI.
     deletions: int
     by_cli: int
@@ -52,6 +53,7 @@ FULL = Size(
     calls=200,
     sweeps=5,
     fleets=(10_000, 100_000, 1_000_000),
+    due=5_000,
     deletions=10_000,
     by_cli=10,
     goodput=(Goodput(10, 120), Goodput(100, 60), Goodput(500, 30)),
@@ -64,6 +66,7 @@ QUICK = Size(
     calls=50,
     sweeps=2,
     fleets=(10_000, 100_000),
+    due=1_000,
     deletions=2_000,
     by_cli=3,
     goodput=(Goodput(10, 12), Goodput(100, 8), Goodput(500, 6)),
@@ -76,6 +79,7 @@ TINY = Size(
     calls=5,
     sweeps=1,
     fleets=(2_000, 10_000),
+    due=200,
     deletions=400,
     by_cli=1,
     goodput=(Goodput(100, 6),),

@@ -164,5 +164,5 @@ DELETIONS = (
 )
 MEMORY = (
     ("delete-expired", "ours", "memory/delete-expired, "),
-    ("boto3 script", "theirs", "rows memory/boto3 script, "),
+    ("boto3 script", "theirs", "memory/boto3 script, "),
 )

@@ -36,8 +36,13 @@ WORKER = {
 
 
 def build() -> None:
-    """Builds the endpoint and what is measured, in the deployed profile, and the peers' environment."""
+    """Builds the endpoint and what is measured, in the deployed profile, and the peers' environment.
+
+    BENCH_KEEP_BUILD=1 takes what was built before.
+    """
     ensure("peers")
+    if os.environ.get("BENCH_KEEP_BUILD") == "1":
+        return
     environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
     benches = ["cargo", "build", "--release", "--locked", "--manifest-path", "benches/Cargo.toml", "--bins"]
     _run(benches, environment)

@@ -24,8 +24,7 @@ Json = dict[str, Any]
 UNTHROTTLED = 1000
 IN_FLIGHT = 64
 RETRIES = ("standard", "adaptive")
-# One in a hundred is due in the fleets that show how a sweep grows, every second one where deletions are counted.
-FEW = 0.01
+# The share that is due where deletions are counted.
 MANY = 0.5
 OF_A_JOB = 10_000
 DELETE = "DeleteJobExecution"
@@ -124,7 +123,7 @@ def script(endpoint: Endpoint, fleet: Fleet, retries: str, dry_run: bool = False
 def raw(endpoint: Endpoint, fleet: Fleet, calls: int) -> Swept:
     """The floor: nothing but signed deletions of what is known to be due."""
     endpoint.reset(fleet)
-    command = [TARGET / "release" / "floor", "--endpoint", endpoint.iot, "--ca", endpoint.trusted]
+    command = [TARGET / "release" / "floor", "--endpoint", endpoint.iot, "--ca", endpoint.authority]
     environment = {"PATH": os.environ["PATH"], **endpoint.environment()}
     done = subprocess.run(
         [*command, "--in-flight", str(IN_FLIGHT), "--calls", str(calls)],
@@ -166,8 +165,8 @@ def measure(endpoint: Endpoint, size: Size, figures: Figures) -> None:
         figures.compare("calls per deletion/delete-expired", f"calls per deletion/{peer}")
     for rows in size.fleets:
         for _ in range(size.sweeps if rows < 1_000_000 else min(size.sweeps, 3)):
-            growing(endpoint, rows, figures)
-        for kind in ("rows", "rows memory"):
+            growing(endpoint, rows, size.due, figures)
+        for kind in ("rows", "memory"):
             figures.compare(f"{kind}/delete-expired, {rows}", f"{kind}/boto3 script, {rows}")
     growth(size, figures)
 
@@ -192,30 +191,28 @@ def deletions(endpoint: Endpoint, size: Size, figures: Figures) -> None:
     figures.add("million deletions/AWS CLI", "hours", hours, "extrapolated from a few")
 
 
-def growing(endpoint: Endpoint, rows: int, figures: Figures) -> None:
-    """A dry run and a real sweep over a fleet of a size."""
-    fleet = Fleet(jobs=max(rows // OF_A_JOB, 1), of_a_job=min(rows, OF_A_JOB), due_share=FEW)
+def growing(endpoint: Endpoint, rows: int, due: int, figures: Figures) -> None:
+    """A dry run and a real sweep over a fleet. As many are due in each, so that the fleet is all that grows."""
+    fleet = Fleet(jobs=max(rows // OF_A_JOB, 1), of_a_job=min(rows, OF_A_JOB), due_share=due / rows)
     dry = sweep(endpoint, fleet, dry_run=True)
     theirs = script(endpoint, fleet, "standard", dry_run=True)
     real = sweep(endpoint, fleet, dry_run=False)
+    deleted = f"the larger of a dry run and of one that deletes {real.deleted}"
     figures.add(f"rows/delete-expired, {rows}", "1/s", dry.seen / dry.seconds, "judged in a dry run")
     figures.add(f"rows/boto3 script, {rows}", "1/s", theirs.seen / theirs.seconds, "compared by age, without deleting")
-    figures.add(f"rows memory/delete-expired, {rows}", "MB", dry.peak, "in a dry run")
-    figures.add(f"rows memory/boto3 script, {rows}", "MB", theirs.peak, "without deleting")
-    figures.add(
-        f"memory/delete-expired, {rows}", "MB", max(dry.peak, real.peak), "the larger of a dry run and a real one"
-    )
-    figures.add(f"time/delete-expired, {rows}", "s", real.seconds, "one in a hundred is deleted")
-    figures.add(f"calls/delete-expired, {rows}", "calls", sum(real.answered.values()))
-    figures.add(f"cpu per row/delete-expired, {rows}", "µs", dry.cpu * 1e6 / dry.seen)
+    figures.add(f"time/delete-expired, {rows}", "s", dry.seconds, "a dry run")
+    figures.add(f"calls/delete-expired, {rows}", "calls", sum(dry.answered.values()), "a dry run")
+    figures.add(f"cpu per row/delete-expired, {rows}", "µs", dry.cpu * 1e6 / dry.seen, "a dry run")
+    figures.add(f"dry memory/delete-expired, {rows}", "MB", dry.peak, "a dry run")
+    figures.add(f"memory/delete-expired, {rows}", "MB", max(dry.peak, real.peak), deleted)
+    figures.add(f"memory/boto3 script, {rows}", "MB", theirs.peak, "without deleting")
 
 
 def growth(size: Size, figures: Figures) -> None:
     """How time, calls and memory grow with the fleet."""
-    figures.grow("growth of time/delete-expired", "time/delete-expired, {}", size.fleets)
-    figures.grow("growth of calls/delete-expired", "calls/delete-expired, {}", size.fleets)
-    figures.grow("growth of memory/delete-expired", "memory/delete-expired, {}", size.fleets)
-    figures.grow("growth of memory/boto3 script", "rows memory/boto3 script, {}", size.fleets)
+    for kind, of in (("time", "delete-expired"), ("calls", "delete-expired"), ("memory", "delete-expired")):
+        figures.grow(f"growth of {kind}/{of}", f"{kind}/{of}, {{}}", size.fleets)
+    figures.grow("growth of memory/boto3 script", "memory/boto3 script, {}", size.fleets)
     peaks = [statistics.median(figures.values(f"memory/delete-expired, {rows}")) for rows in size.fleets]
     told = "the peak over the largest fleet, by that over the smallest"
     figures.add("flatness of memory/delete-expired", "x", peaks[-1] / peaks[0], told)
