@@ -56,7 +56,7 @@ def run(parts: list[str]) -> None:
     print()
     for target in done["targets"]:
         value = MISSING if target["value"] is None else with_unit(target["value"], target["unit"])
-        bounds = f"(goal {target['goal']}, at least {target['floor']})"
+        bounds = f"(goal {target['goal']}, floor {target['floor']})"
         print(f"{target['reached']:<13} {value:>10}  {bounds:<30}  {target['name']}")
     print(f"written to {told(RESULTS)}")
     if below := [target["name"] for target in done["targets"] if target["reached"] == "missed"]:

@@ -188,7 +188,7 @@ def deletions(endpoint: Endpoint, size: Size, figures: Figures) -> None:
     ours = swept["delete-expired"]
     figures.add("writes per deletion/delete-expired", "calls", ours.writes / ours.deleted, "to the bucket")
     hours = 1e6 / figures.values("deletions/AWS CLI")[-1] / 3600
-    figures.add("million deletions/AWS CLI", "hours", hours, "extrapolated from a few")
+    figures.add("million deletions/AWS CLI", "hours", hours, f"extrapolated from {size.by_cli} deletions in each round")
 
 
 def growing(endpoint: Endpoint, rows: int, due: int, figures: Figures) -> None:

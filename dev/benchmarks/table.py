@@ -88,7 +88,7 @@ def rendered(results: Json) -> str:
 
 
 def targets(figures: Sequence[Json]) -> str:
-    lines = ["| To be reached | Measured | Goal | At least | |", "|---|---:|---:|---:|---|"]
+    lines = ["| To be reached | Measured | Goal | Floor | Reached |", "|---|---:|---:|---:|---|"]
     for target in judged(figures):
         measured = MISSING if target["value"] is None else with_unit(target["value"], target["unit"])
         cells = (target["name"], measured, target["goal"], target["floor"], target["reached"])
@@ -108,7 +108,7 @@ def costs(figures: dict[str, Json], prices: Json) -> str:
     if any(name.format(architecture) not in figures for name in named for architecture in ("arm64", "x86_64")):
         return ""
     paced, worked = (
-        [f"${number(figures[name.format(architecture)]['median'])}" for architecture in ("arm64", "x86_64")]
+        [f"${figures[name.format(architecture)]['median']:.2f}" for architecture in ("arm64", "x86_64")]
         for name in named
     )
     told = (
@@ -117,10 +117,8 @@ def costs(figures: dict[str, Json], prices: Json) -> str:
         f"{worked[1]}. The bucket and the queue are counted in. Prices are those that AWS published for "
         f"{prices['region']} as of {prices['asOf']}."
     )
-    if "million deletions/AWS CLI" in figures:
-        hours = number(figures["million deletions/AWS CLI"]["median"])
-        counted = round(figures["calls per deletion/AWS CLI"]["n"]) if "calls per deletion/AWS CLI" in figures else 0
-        told += f" The AWS CLI in a shell loop would take {hours} hours for a million (extrapolated, n = {counted})."
+    if by_cli := figures.get("million deletions/AWS CLI"):
+        told += f" The AWS CLI in a shell loop would take {number(by_cli['median'])} hours, {by_cli['note']}."
     return told
 
 
