@@ -33,10 +33,10 @@ def throttled(swept: Swept) -> float:
     return 100 * refused / (refused + sum(swept.answered.values()))
 
 
-def fleet(window: Goodput) -> Fleet:
-    rows = round(window.limit * window.seconds / MANY)
+def fleet(limit: int, seconds: int) -> Fleet:
+    rows = round(limit * seconds / MANY)
     jobs = max(rows // OF_A_JOB, 1)
-    limits = tuple((operation, float(window.limit)) for operation in IOT)
+    limits = tuple((operation, float(limit)) for operation in IOT)
     return Fleet(jobs=jobs, of_a_job=rows // jobs, due_share=MANY, latency_ms="5..15", limits=limits)
 
 
@@ -44,13 +44,15 @@ def measure(endpoint: Endpoint, size: Size, figures: Figures) -> None:
     for _ in range(size.goodputs):
         for window in size.goodput:
             limit = window.limit
-            known = sweep(endpoint, fleet(window), dry_run=False, rate=limit)
+            of_limit = fleet(limit, window.seconds)
+            known = sweep(endpoint, of_limit, dry_run=False, rate=limit)
             _add(figures, "goodput", f"delete-expired, {limit}/s", known, limit)
-            half = sweep(endpoint, fleet(window), dry_run=False, rate=2 * limit)
-            _add(figures, "goodput at half", f"delete-expired, {limit}/s", half, limit)
+            if window.half:
+                half = sweep(endpoint, fleet(limit, window.half), dry_run=False, rate=2 * limit)
+                _add(figures, "goodput at half", f"delete-expired, {limit}/s", half, limit)
             if limit == BESIDE_PEERS:
                 for retries in RETRIES:
-                    peer = script(endpoint, fleet(window), retries)
+                    peer = script(endpoint, of_limit, retries)
                     _add(figures, "goodput", f"boto3 script, {retries}, {limit}/s", peer, limit)
     for kind in ("goodput", "goodput at half", "throttled, goodput", "throttled, goodput at half"):
         # The script knows no limit, so it is the peer of both.
