@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .endpoint import Endpoint, Fleet
 from .figures import Figures
-from .places import Goodput, Size
+from .places import Size
 from .sweeps import IOT, MANY, RETRIES, Swept, script, sweep
 
 # The limit at which the peers are measured, too.
