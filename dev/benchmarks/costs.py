@@ -18,6 +18,7 @@ PRICES = {
 ARCHITECTURES = {"arm64": PRICES["lambdaArm64PerGbSecond"], "x86_64": PRICES["lambdaX86PerGbSecond"]}
 
 MILLION = 1_000_000
+SCRIPT = "boto3 script, standard"
 # As shipped: template.yaml.
 FUNCTION_GB = 256 / 1024
 CALLS_PER_SECOND = 8
@@ -32,6 +33,11 @@ def add(figures: Figures) -> None:
     """Adds the costs that can be told of what was measured."""
     if cpu := figures.values("cpu per deletion/delete-expired"):
         by_sweep(figures, summary(cpu).median / 1e3)
+    if cpu := figures.values(f"cpu per deletion/{SCRIPT}"):
+        for architecture, price in ARCHITECTURES.items():
+            worked = summary(cpu).median / 1e3 * MILLION * GB_OF_A_PROCESSOR
+            told = "the processor's time alone, in a function"
+            figures.add(f"million deletions as work, {architecture}/{SCRIPT}", "$", worked * price, told)
     for name in ("delete-execution", "boto3 delete", "boto3 delete reading"):
         if warm := figures.values(f"warm p50/{name}"):
             by_calls(figures, name, summary(warm).median / 1e3)

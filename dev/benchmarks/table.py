@@ -117,6 +117,8 @@ def costs(figures: dict[str, Json], prices: Json) -> str:
         f"{worked[1]}. The bucket and the queue are counted in. Prices are those that AWS published for "
         f"{prices['region']} as of {prices['asOf']}."
     )
+    if script := figures.get("million deletions as work, arm64/boto3 script, standard"):
+        told += f" That of the boto3 script, which keeps no archive, is ${script['median']:.2f} on arm64."
     if by_cli := figures.get("million deletions/AWS CLI"):
         told += f" The AWS CLI in a shell loop would take {number(by_cli['median'])} hours, {by_cli['note']}."
     return told
