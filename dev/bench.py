@@ -59,7 +59,9 @@ def run(parts: list[str]) -> None:
         bounds = f"(goal {target['goal']}, floor {target['floor']})"
         print(f"{target['reached']:<13} {value:>10}  {bounds:<30}  {target['name']}")
     print(f"written to {told(RESULTS)}")
-    if below := [target["name"] for target in done["targets"] if target["reached"] == "missed"]:
+    # A part, or a quick run, need not measure everything.
+    failed = {"missed", "not measured"} if len(parts) == len(PARTS) and done["size"] == "full" else {"missed"}
+    if below := [target["name"] for target in done["targets"] if target["reached"] in failed]:
         raise SystemExit("below the floor: " + "; ".join(below))
 
 
