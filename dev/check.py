@@ -82,6 +82,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "python": run(tool("checks", "ruff"), "check", *PYTHON),
     "python-format": run(tool("checks", "ruff"), "format", "--check", *PYTHON),
     "python-tests": run(tool("clients", "python"), "-m", "pytest", "-q", "tests/dev"),
+    "bench-rendered": run(sys.executable, "dev/bench.py", "render", "--check"),
     "sam-validate": run(tool("sam", "sam"), "validate", "--lint", **REGION),
     "cfn-lint": run(tool("sam", "cfn-lint")),
     "clippy": run("cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"),
