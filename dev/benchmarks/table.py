@@ -111,14 +111,15 @@ def costs(figures: dict[str, Json], prices: Json) -> str:
         [f"${figures[name.format(architecture)]['median']:.2f}" for architecture in ("arm64", "x86_64")]
         for name in named
     )
+    puts = figures["million deletions, puts/delete-expired"]["median"] / 1e3 * prices["s3PerThousandPuts"]
     told = (
         f"A million deletions by a sweep cost {paced[0]} on arm64 and {paced[1]} on x86_64 at the shipped pace of 8 a "
-        f"second, when most of what is paid for is waiting for the quota; the work itself is {worked[0]} and "
-        f"{worked[1]}. The bucket and the queue are counted in. Prices are those that AWS published for "
-        f"{prices['region']} as of {prices['asOf']}."
+        f"second, when most of what is paid for is waiting for the quota. Without the waiting it is {worked[0]} and "
+        f"{worked[1]}, of which ${puts:.2f} are for writing to the bucket."
     )
     if script := figures.get("million deletions as work, arm64/boto3 script, standard"):
-        told += f" That of the boto3 script, which keeps no archive, is ${script['median']:.2f} on arm64."
+        told += f" The work of the boto3 script, which writes no archive, would be ${script['median']:.2f} on arm64."
+    told += f" Prices are those that AWS published for {prices['region']} as of {prices['asOf']}."
     if by_cli := figures.get("million deletions/AWS CLI"):
         told += f" The AWS CLI in a shell loop would take {number(by_cli['median'])} hours, {by_cli['note']}."
     return told

@@ -11,7 +11,7 @@ RESULTS = {
     "size": "quick",
     "machine": {"system": "Linux", "processors": 2, "processor": "a processor", "memoryGb": 8},
     "versions": {"boto3": "1.44.5", "awslambdaric": "4.2.2", "python": "3.11.7", "awscli": "1.46.3"},
-    "prices": {"asOf": "2026-06", "region": "us-east-1"},
+    "prices": {"asOf": "2026-06", "region": "us-east-1", "s3PerThousandPuts": 0.005},
 }
 
 
@@ -114,3 +114,22 @@ def test_plots_are_svg_and_show_what_was_measured():
         assert "prefers-color-scheme: dark" in text, name
     assert "3.5 ms" in shown["starts"]
     assert "1,000,000" in shown["memory"]
+
+
+def test_costs_are_told_with_the_prices_they_go_by():
+    of_sweep = [
+        figure(f"million deletions{kind}, {architecture}/delete-expired", 0.5, "$")
+        for kind in ("", " as work")
+        for architecture in ("arm64", "x86_64")
+    ]
+    told = table.rendered(
+        results(
+            *of_sweep,
+            figure("million deletions, puts/delete-expired", 20_000, "requests"),
+            figure("million deletions/AWS CLI", 135, "hours") | {"note": "extrapolated from 3 deletions in each round"},
+        )
+    )
+    assert "cost $0.50 on arm64" in told
+    assert "of which $0.10 are for writing to the bucket" in told
+    assert "published for us-east-1 as of 2026-06" in told
+    assert "135 hours, extrapolated from 3 deletions in each round" in told
