@@ -42,7 +42,7 @@ prove: ## Prove claims about the shipped access policy, for every request there 
 mutants: ## Change access, rules, plan and application in many small ways, and see that the tests notice (three hours)
 	@$(PYTHON) dev/mutants.py
 
-bench: ## Measure the hot parts and the memory of whole sweeps; writes target/bench/results.json
+bench: ## Measure it beside its peers, on loopback; writes target/bench/results.json (QUICK=1: three minutes)
 	@$(PYTHON) dev/bench.py
 
 test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
@@ -52,8 +52,8 @@ test-e2e: clients ## Run the end-to-end tests against the deployed stack on the 
 sam-local: clients ## Run every event with `sam local invoke`, and `sam local start-api` (needs Docker)
 	@$(CLIENTS) tests/sam_local/run.py
 
-check: ## Formats, lints, docs, dependencies and the template
-	@$(ENVIRONMENTS) sam checks
+check: ## Formats, lints, docs, dependencies, the template and what tests dev/
+	@$(ENVIRONMENTS) sam checks clients
 	@$(PYTHON) dev/check.py
 
 build: ## Build what `sam deploy` deploys, with the deployed profile, into .aws-sam/

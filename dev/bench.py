@@ -1,93 +1,80 @@
-"""Runs the benchmarks, and writes what they measured to target/bench/results.json.
+"""Measures Jobwarden and its peers, and shows what came of it.
 
-    python3 dev/bench.py
+    python3 dev/bench.py [hot] [functions] [sweeps] [goodput]    all of them if none is named
+    python3 dev/bench.py render [--check]
 
-Times and memory are those of this machine, beside whatever else it does: what lasts are ratios within one run.
+The first writes target/bench/results.json, and fails where something is below its floor. QUICK=1 takes about three
+minutes. The second puts the last results into docs/bench and README.md, or looks whether what is there is right.
+
+Everything runs on loopback, in turns, so that whatever else the machine does is shared: what lasts are ratios.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import re
-import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
 
-from environments import ROOT
+from benchmarks import costs, functions, goodput, hot, programs, results, sweeps
+from benchmarks.endpoint import Endpoint, serving
+from benchmarks.figures import Figures
+from benchmarks.places import RESULTS, Size, size, told
+from benchmarks.table import MISSING, with_unit
 
-RESULTS = ROOT / "target" / "bench" / "results.json"
-ENVIRONMENT = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "target" / "bench")}
+Json = dict[str, Any]
 
-NANOSECONDS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}
-# A line of the table that divan prints: a name behind a branch, and columns between bars.
-ROW = re.compile(r"^(?P<branch>[│├╰─ ]+)(?P<name>\S+)\s+(?P<fastest>[\d.]+ \S+)\s*│(?P<rest>.*)$")
-HEADING = re.compile(r"^[│├╰─ ]+(?P<name>\w+)\s*│")
-
-
-def nanoseconds(told: str) -> float:
-    number, unit = told.split()
-    return float(number) * NANOSECONDS[unit]
-
-
-def times(bench: str, table: str) -> list[dict]:
-    """The figures of a table of times."""
-    figures, over = [], ""
-    for line in table.splitlines():
-        if row := ROW.match(line):
-            slowest, median, _, samples, *_ = (column.strip() for column in row["rest"].split("│"))
-            # What is indented is one of the arguments of the benchmark over it.
-            of_argument = len(row["branch"]) > 3
-            figures.append(
-                {
-                    "name": f"{bench}/{over}/{row['name']}" if of_argument else f"{bench}/{row['name']}",
-                    "unit": "ns",
-                    "median": nanoseconds(median),
-                    "min": nanoseconds(row["fastest"]),
-                    "max": nanoseconds(slowest),
-                    "n": int(samples),
-                }
-            )
-        elif heading := HEADING.match(line):
-            over = heading["name"]
-    return figures
+SERVED: dict[str, Callable[[Endpoint, Size, Figures], None]] = {
+    "functions": functions.measure,
+    "sweeps": sweeps.measure,
+    "goodput": goodput.measure,
+}
+PARTS = ("hot", *SERVED)
 
 
-def memory(table: str) -> list[dict]:
-    """The figures of the table of peaks."""
-    figures, terms = [], ""
-    for line in table.splitlines():
-        if line.startswith("executions"):
-            terms = line.partition("MiB")[2].strip() or "shipped rules"
-        elif row := re.match(r"^ *(\d+) +([\d.]+)$", line):
-            peak = float(row[2])
-            name = f"memory/peak of a sweep, {terms}/{row[1]}"
-            figures.append({"name": name, "unit": "MiB", "median": peak, "min": peak, "max": peak, "n": 1})
-    return figures
+def measure(parts: list[str]) -> list[Json]:
+    """The figures of these parts."""
+    of_run = size()
+    figures = Figures()
+    served = [part for part in SERVED if part in parts]
+    if served:
+        programs.build()
+        with serving() as endpoint:
+            for part in served:
+                began = time.monotonic()
+                SERVED[part](endpoint, of_run, figures)
+                print(f"measured {part} in {time.monotonic() - began:.0f} s", flush=True)
+        costs.add(figures)
+    return [*figures.told(), *(hot.measure(of_run) if "hot" in parts else [])]
 
 
-def run(bench: str) -> str:
-    command = ["cargo", "bench", "--quiet", "--locked", "--manifest-path", "benches/Cargo.toml", "--bench", bench]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True)
-    print(done.stdout, flush=True)
-    return done.stdout
-
-
-def first_line(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()[0]
+def run(parts: list[str]) -> None:
+    done = results.assembled(size(), parts, measure(parts))
+    results.write(done, RESULTS)
+    for figure in done["figures"]:
+        print(f"{figure['median']:>14,.2f} {figure['unit']:<9} {figure['name']}")
+    print()
+    for target in done["targets"]:
+        value = MISSING if target["value"] is None else with_unit(target["value"], target["unit"])
+        bounds = f"(goal {target['goal']}, floor {target['floor']})"
+        print(f"{target['reached']:<13} {value:>10}  {bounds:<30}  {target['name']}")
+    print(f"written to {told(RESULTS)}")
+    # A part, or a quick run, need not measure everything.
+    failed = {"missed", "not measured"} if len(parts) == len(PARTS) and done["size"] == "full" else {"missed"}
+    if below := [target["name"] for target in done["targets"] if target["reached"] in failed]:
+        raise SystemExit("below the floor: " + "; ".join(below))
 
 
 def main() -> None:
-    figures = [*times("retention", run("retention")), *times("access", run("access")), *memory(run("memory"))]
-    for bench in ("retention", "access", "memory"):
-        if not any(figure["name"].startswith(bench) for figure in figures):
-            raise SystemExit(f"the benchmark {bench} printed no figure that can be read")
-    compiler = first_line("rustc", "--version")
-    machine = {"system": platform.platform(), "processors": os.cpu_count(), "compiler": compiler}
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine, "figures": figures}, indent=2, ensure_ascii=False) + "\n")
-    for figure in figures:
-        print(f"{figure['median']:>14,.1f} {figure['unit']:<4} {figure['name']}")
-    print(f"written to {RESULTS.relative_to(ROOT)}")
+    match sys.argv[1:]:
+        case ["render"]:
+            results.commit()
+        case ["render", "--check"]:
+            results.check()
+        case parts if set(parts) <= set(PARTS):
+            run(parts or list(PARTS))
+        case _:
+            raise SystemExit(__doc__)
 
 
 if __name__ == "__main__":

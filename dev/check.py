@@ -73,13 +73,16 @@ def tool(environment: str, name: str) -> str:
     return str(program(environment, name))
 
 
+PYTHON = ("dev", "tests", "clients", "benches/peers")
 REGION = {"AWS_DEFAULT_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
 
 CHECKS: dict[str, Callable[[], None]] = {
     "format": run("cargo", "fmt", "--all", "--check"),
     "dependencies": dependencies,
-    "python": run(tool("checks", "ruff"), "check", "dev", "tests", "clients"),
-    "python-format": run(tool("checks", "ruff"), "format", "--check", "dev", "tests", "clients"),
+    "python": run(tool("checks", "ruff"), "check", *PYTHON),
+    "python-format": run(tool("checks", "ruff"), "format", "--check", *PYTHON),
+    "python-tests": run(tool("clients", "python"), "-m", "pytest", "-q", "tests/dev"),
+    "bench-rendered": run(sys.executable, "dev/bench.py", "render", "--check"),
     "sam-validate": run(tool("sam", "sam"), "validate", "--lint", **REGION),
     "cfn-lint": run(tool("sam", "cfn-lint")),
     "clippy": run("cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"),

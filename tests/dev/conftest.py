@@ -1,0 +1,6 @@
+"""The development commands' own modules, which are beside no package."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "dev"))
