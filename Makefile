@@ -14,7 +14,7 @@ CLIENTS := .local/venv-clients/bin/python
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo up down test test-rust policy-test prove mutants bench test-e2e sam-local check build clean
+.PHONY: help demo up down test test-rust policy-test prove mutants bench test-e2e costs costs-record sam-local check build clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,7 +28,7 @@ up: clients ## Keep a deployed stack running on the emulator; writes .local/stac
 down: clients ## End what `up` started
 	@$(CLIENTS) dev/stack.py down
 
-test: test-rust prove test-e2e ## Run every test that passes without Docker
+test: test-rust prove test-e2e costs ## Run every test that passes without Docker
 
 test-rust: ## Run the tests of the workspace: unit, property, acceptance
 	@$(PYTHON) dev/fast.py test --workspace
@@ -48,6 +48,14 @@ bench: ## Measure it beside its peers, on loopback; writes target/bench/results.
 test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
 	@$(CLIENTS) dev/stack.py build
 	@$(CLIENTS) -m pytest tests/e2e --timeout 600 $(PYTEST_ARGS)
+
+costs: clients ## Compare sizes, instructions and memory with what is recorded: the same numbers on every machine
+	@$(CLIENTS) dev/stack.py build
+	@$(PYTHON) dev/costs.py
+
+costs-record: clients ## Measure them, and write the record anew
+	@$(CLIENTS) dev/stack.py build
+	@$(PYTHON) dev/costs.py record
 
 sam-local: clients ## Run every event with `sam local invoke`, and `sam local start-api` (needs Docker)
 	@$(CLIENTS) tests/sam_local/run.py

@@ -88,6 +88,7 @@ SOURCES = (
     "functions",
     "policies",
     "tests/Cargo.toml",
+    "costs/Cargo.toml",
     "dev/requirements/sam.txt",
 )
 

@@ -18,10 +18,10 @@ BUDGET = 4_000_000
 API = ("CancelExecution", "DeleteExecution", "ReadDecision", "ReadSweeps", "StartSweep")
 
 
-def zipped(binary: bytes) -> int:
+def zipped(binary: bytes, level: int = 9) -> int:
     """The bytes of a zip with the function's only file."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
         archive.writestr("bootstrap", binary)
     return file.tell()
 

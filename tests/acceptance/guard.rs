@@ -244,6 +244,51 @@ async fn a_forced_delete_cancels_first_and_archives_what_it_then_deletes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_guarded_call_costs_its_reads_and_one_mutation() {
+    let sent = |stage: &Stage| {
+        let order: Vec<_> = stage.script.calls().into_iter().map(|call| call.operation).collect();
+        order.join(" ")
+    };
+    let stage = Stage::with(Status::Queued);
+    stage.cancel(OPERATOR, &[], "").await.is_ok();
+    let cancel =
+        "DescribeJobExecution DescribeJob ListTagsForResource CancelJobExecution DescribeJobExecution";
+    assert_eq!(sent(&stage), cancel);
+
+    let stage = Stage::with(Status::Failed);
+    stage.delete(OPERATOR, &[]).await.is_ok();
+    assert_eq!(sent(&stage), "DescribeJobExecution DescribeJob ListTagsForResource put DeleteJobExecution");
+
+    // The numbered one and the thing's current one; the cancel, and a look at what came of it.
+    let stage = Stage::with(Status::InProgress);
+    stage.delete(FORCE, FORCED).await.is_ok();
+    assert_eq!(
+        sent(&stage),
+        "DescribeJobExecution DescribeJob ListTagsForResource DescribeJobExecution CancelJobExecution \
+         DescribeJobExecution put DeleteJobExecution"
+    );
+
+    // The job is known from a moment ago.
+    let stage = Stage::with(Status::Queued);
+    stage.iot.execution("fw", "valve", Status::Queued, days_ago(99), days_ago(98));
+    let function = CancelExecution {
+        iot: stage.iot.clone(),
+        access: Current::fixed(AccessPolicy::shipped().unwrap()),
+        caller_identity: CallerIdentity::Iam,
+        jobs: JobCache::default(),
+    };
+    for thing in ["pump", "valve"] {
+        let mut event = cancel_event(OPERATOR, &[], "");
+        event["pathParameters"]["thingName"] = json!(thing);
+        Answer::from(function.handle(event, now()).await).is_ok();
+    }
+    assert_eq!(
+        sent(&stage),
+        format!("{cancel} DescribeJobExecution CancelJobExecution DescribeJobExecution")
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_deleted_when_the_archive_does_not_answer() {
     for fault in [Fault::LostBefore, Fault::LostAfter] {
         let stage = Stage::with(Status::Succeeded);

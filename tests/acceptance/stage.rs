@@ -38,6 +38,17 @@ impl Stage {
         calls.filter(|call| call.operation == operation).map(|call| call.subject).collect()
     }
 
+    /// How many calls of each operation AWS IoT was sent.
+    pub(crate) fn sent(&self) -> serde_json::Value {
+        let mut sent = std::collections::BTreeMap::<_, u64>::new();
+        let calls = self.script.calls().into_iter().map(|call| call.operation);
+        // What is not AWS's word is the bucket's or the queue's.
+        calls
+            .filter(|call| call.starts_with(char::is_uppercase))
+            .for_each(|call| *sent.entry(call).or_default() += 1);
+        serde_json::json!(sent)
+    }
+
     /// How many cancels and deletes were sent.
     pub(crate) fn mutations(&self) -> usize {
         self.script.count("CancelJobExecution") + self.script.count("DeleteJobExecution")

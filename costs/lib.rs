@@ -1,0 +1,1 @@
+//! Nothing but a bench; see `main.rs`, and `dev/costs.py`, which runs it.
