@@ -16,7 +16,8 @@ pub fn open(name: &str) -> Result<AmazonS3, Cause> {
     Ok(build(AmazonS3Builder::from_env().with_bucket_name(name), Http::new(TIMEOUT))?)
 }
 
-fn build(builder: AmazonS3Builder, http: Http) -> object_store::Result<AmazonS3> {
+/// A bucket with conditional writes, behind our own HTTP client.
+pub(crate) fn build(builder: AmazonS3Builder, http: Http) -> object_store::Result<AmazonS3> {
     let retry =
         RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(6), ..RetryConfig::default() };
     builder

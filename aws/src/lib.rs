@@ -3,15 +3,27 @@
 
 pub mod bucket;
 pub mod clock;
+#[cfg(feature = "functions")]
 pub mod documents;
+#[cfg(feature = "functions")]
 pub mod gateway;
 mod http;
+#[cfg(feature = "functions")]
 pub mod iot;
+#[cfg(feature = "functions")]
 pub mod lanes;
+#[cfg(feature = "functions")]
 pub mod logging;
+pub mod operator;
+#[cfg(feature = "functions")]
 pub mod queue;
+#[cfg(feature = "functions")]
 pub mod schedules;
+#[cfg(feature = "functions")]
 pub mod sdk;
+#[cfg(feature = "functions")]
 pub mod settings;
+#[cfg(feature = "functions")]
 pub mod slices;
+#[cfg(feature = "functions")]
 pub mod validation;

@@ -1,15 +1,19 @@
 //! `jobwarden policy explain`: what the sweeps would make of one execution, and why.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::Map;
 use shared::access::HypotheticalExecution;
 use shared::execution::Status;
 use shared::operation::Operation;
 use shared::sweep::Prognosis;
 
+use crate::failure::Failure;
 use crate::policy;
+use crate::screen::Screen;
 
 /// The execution that is asked about, and when.
 #[derive(Debug, Args)]
@@ -26,25 +30,35 @@ pub(crate) struct Question {
     now: Option<Timestamp>,
 }
 
-fn status(word: &str) -> Result<Status, String> {
+pub(crate) fn status(word: &str) -> Result<Status, String> {
     let known = || Status::ALL.map(Status::as_str).join(", ");
     Status::parse(word).ok_or_else(|| format!("there are {}", known()))
 }
 
 /// Says what each kind of sweep would make of it.
-pub(crate) fn explain(folder: &Path, question: &Question) -> Result<(), String> {
+pub(crate) fn explain(folder: &Path, question: &Question, screen: &Screen) -> Result<(), Failure> {
     let policies = policy::read_all(folder)?;
-    let execution: HypotheticalExecution =
-        serde_json::from_str(&question.execution).map_err(|error| format!("--execution: {error}"))?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the person who asks means the present, and tests name a time"
-    )]
-    let now = question.now.unwrap_or_else(Timestamp::now);
-    let facts = execution.facts(question.status, now).map_err(|problem| format!("--execution: {problem}"))?;
+    let execution: HypotheticalExecution = serde_json::from_str(&question.execution).map_err(wrong)?;
+    let now = question.now.unwrap_or_else(aws::clock::now);
+    let facts = execution.facts(question.status, now).map_err(wrong)?;
+    let mut told = Map::new();
     for operation in [Operation::DeleteExpired, Operation::CancelStale] {
         let prognosis = Prognosis::of((&policies.rules, &policies.access), operation, &facts, now);
-        println!("{}", prognosis.map_err(|error| error.to_string())?);
+        let prognosis = prognosis.map_err(wrong)?;
+        if screen.is_json() {
+            let said = prognosis.to_string();
+            let said = said.strip_prefix(&format!("{operation}: ")).unwrap_or(&said);
+            told.insert(operation.to_string(), said.into());
+        } else {
+            screen.line(&prognosis.to_string())?;
+        }
+    }
+    if screen.is_json() {
+        screen.json(&told)?;
     }
     Ok(())
+}
+
+fn wrong(problem: impl Display) -> Failure {
+    Failure::usage(format!("--execution: {problem}"))
 }

@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use shared::access::AccessPolicy;
 use shared::access::cases;
 use shared::retention::Retention;
 use shared::source_text::Problems;
+
+use crate::failure::Failure;
+use crate::screen::Screen;
 
 /// The policies of a folder.
 #[derive(Debug)]
@@ -17,7 +21,7 @@ pub(crate) struct Policies {
 }
 
 /// Reads the policies of a folder as the functions do.
-pub(crate) fn read_all(folder: &Path) -> Result<Policies, String> {
+pub(crate) fn read_all(folder: &Path) -> Result<Policies, Failure> {
     let access = read(&folder.join("access.cedar"))
         .and_then(|(file, text)| AccessPolicy::parse(&file, &text).map_err(|problems| told(&problems)));
     let rules = read(&folder.join("retention.toml"))
@@ -26,27 +30,43 @@ pub(crate) fn read_all(folder: &Path) -> Result<Policies, String> {
         (Ok(access), Ok(rules)) => Ok(Policies { access, rules }),
         (access, rules) => {
             let complaints: Vec<_> = [access.err(), rules.err()].into_iter().flatten().collect();
-            Err(complaints.join("\n"))
+            Err(Failure::no(complaints.join("\n")))
         }
     }
 }
 
 /// Reads the policies of a folder, and tells which ones they are.
-pub(crate) fn check(folder: &Path) -> Result<AccessPolicy, String> {
+pub(crate) fn check(folder: &Path, screen: &Screen) -> Result<(), Failure> {
     let Policies { access, rules } = read_all(folder)?;
-    println!("access.cedar: {} policies, digest {}", access.ids().count(), access.digest());
-    println!("retention.toml: digest {}", rules.digest());
-    Ok(access)
+    if screen.is_json() {
+        return Ok(screen.json(&told_as_json(&access, &rules))?);
+    }
+    Ok(tell(&access, &rules, screen)?)
+}
+
+fn tell(access: &AccessPolicy, rules: &Retention, screen: &Screen) -> std::io::Result<()> {
+    screen.line(&format!("access.cedar: {} policies, digest {}", access.ids().count(), access.digest()))?;
+    screen.line(&format!("retention.toml: digest {}", rules.digest()))
+}
+
+fn told_as_json(access: &AccessPolicy, rules: &Retention) -> serde_json::Value {
+    json!({
+        "accessPolicy": { "policies": access.ids().collect::<Vec<_>>(), "digest": access.digest() },
+        "retentionRules": { "digest": rules.digest() },
+    })
 }
 
 /// Checks a folder and runs its cases.
-pub(crate) fn test(folder: &Path) -> Result<(), String> {
-    let access = check(folder)?;
+pub(crate) fn test(folder: &Path, screen: &Screen) -> Result<(), Failure> {
+    let Policies { access, rules } = read_all(folder)?;
+    if !screen.is_json() {
+        tell(&access, &rules, screen)?;
+    }
     let mut complaints = Vec::new();
     let mut cases = 0;
     let mut deciding = BTreeSet::new();
-    for path in files(&folder.join("tests"))? {
-        let (file, text) = read(&path)?;
+    for path in files(&folder.join("tests")).map_err(Failure::no)? {
+        let (file, text) = read(&path).map_err(Failure::no)?;
         match cases::run(&access, &file, &text) {
             Ok(run) => {
                 cases += run.cases;
@@ -57,18 +77,28 @@ pub(crate) fn test(folder: &Path) -> Result<(), String> {
         }
     }
     if cases == 0 && complaints.is_empty() {
-        return Err(format!("{} has no cases; write some in tests/*.toml", folder.display()));
+        return Err(Failure::no(format!("{} has no cases; write some in tests/*.toml", folder.display())));
     }
-    for id in access.ids().filter(|id| !deciding.contains(*id)) {
-        println!("note: policy `{id}` decides no case");
+    let idle: Vec<_> = access.ids().filter(|id| !deciding.contains(*id)).collect();
+    if screen.is_json() {
+        let policies = told_as_json(&access, &rules);
+        screen.json(
+            &json!({ "policies": policies, "cases": cases, "failures": complaints, "decideNoCase": idle }),
+        )?;
+    } else {
+        for id in idle {
+            screen.line(&format!("note: policy `{id}` decides no case"))?;
+        }
     }
     if complaints.is_empty() {
-        println!("{cases} cases, all as expected");
-        Ok(())
-    } else {
-        complaints.push(format!("{} of {cases} cases failed", complaints.len()));
-        Err(complaints.join("\n"))
+        return if screen.is_json() {
+            Ok(())
+        } else {
+            Ok(screen.line(&format!("{cases} cases, all as expected"))?)
+        };
     }
+    complaints.push(format!("{} of {cases} cases failed", complaints.len()));
+    Err(Failure::no(complaints.join("\n")))
 }
 
 fn files(folder: &Path) -> Result<BTreeSet<PathBuf>, String> {

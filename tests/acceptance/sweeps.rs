@@ -435,7 +435,14 @@ async fn a_plan_tells_what_carrying_it_out_would_cost() {
             let trigger = Trigger { dry_run: Some(dry_run), ..trigger(operation, &id) };
             let id = sweeps.start(&trigger).await.unwrap().sweep_id;
             sweeps.deliver_all().await;
-            reports.push(sweeps.report(&id).await);
+            let report = sweeps.report(&id).await;
+            // Who watches a sweep is told the same on the way.
+            let shown = sweep::read(&stage.bucket, &id).await.unwrap();
+            let shown = serde_json::to_value(shown.view()).unwrap();
+            for member in ["startedAt", "calls", "throttled", "estimate"] {
+                assert_eq!(shown[member], report[member], "{member}");
+            }
+            reports.push(report);
         }
         let [planned, done] = [&reports[0], &reports[1]];
         assert_eq!(planned["estimate"], done["estimate"]);

@@ -50,6 +50,16 @@ impl Prognosis {
         };
         Ok(Self { operation, verdict, decision })
     }
+
+    /// What the rules say of it.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// What the access policy says of it, if a rule has it due.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
+    }
 }
 
 impl fmt::Display for Prognosis {

@@ -47,7 +47,7 @@ pub use retire::{Hindrance, WholeJobs};
 pub use slice::{SliceEnd, SliceError, SliceTime, Worker};
 pub use start::{StartError, Starter, Trigger};
 pub use state::{Sweep, SweepStatus, SweepView};
-pub use tally::{Line, Tally, Verdicts};
+pub use tally::{Line, Tally, VerdictKind, Verdicts};
 
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ use super::act::{Outcome, OutcomeKind, Share};
 use super::blockers::Blockers;
 use super::counts::Counts;
 use super::cursor::Phase;
-use super::estimate::Work;
+use super::estimate::{Estimate, Work};
 use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Plan;
@@ -231,6 +231,8 @@ pub struct SweepView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<&'a str>,
     now: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<Timestamp>,
     updated_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     finished_at: Option<Timestamp>,
@@ -241,8 +243,12 @@ pub struct SweepView<'a> {
     due: u64,
     attempts: u64,
     outcomes: BTreeMap<Outcome, u64>,
+    calls: &'a BTreeMap<IotOperation, u64>,
+    throttled: &'a BTreeMap<IotOperation, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan_digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<&'a Estimate>,
 }
 
 impl Sweep {
@@ -329,6 +335,7 @@ impl Sweep {
             status: self.status,
             failure: self.failure.as_deref(),
             now: self.now,
+            started_at: self.started_at,
             updated_at: self.updated_at,
             finished_at: self.finished_at,
             step: self.step,
@@ -338,7 +345,10 @@ impl Sweep {
             due: self.tally.total_due(),
             attempts: self.attempts,
             outcomes: self.outcomes(),
+            calls: &self.calls,
+            throttled: &self.throttled,
             plan_digest: self.plan.as_ref().map(|plan| plan.digest.as_str()),
+            estimate: self.plan.as_ref().and_then(|plan| plan.estimate.as_ref()),
         }
     }
 }
