@@ -53,7 +53,7 @@ sam-local: clients ## Run every event with `sam local invoke`, and `sam local st
 	@$(CLIENTS) tests/sam_local/run.py
 
 check: ## Formats, lints, docs, dependencies and the template
-	@$(ENVIRONMENTS) sam checks
+	@$(ENVIRONMENTS) sam checks security
 	@$(PYTHON) dev/check.py
 
 build: ## Build what `sam deploy` deploys, with the deployed profile, into .aws-sam/
