@@ -67,7 +67,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "python-format": run(tool("checks", "ruff"), "format", "--check", "dev", "tests", "clients"),
     "sam-validate": run(tool("sam", "sam"), "validate", "--lint", **REGION),
     "cfn-lint": run(tool("sam", "cfn-lint")),
-    "template": run(tool("security", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/template"),
+    "security": run(tool("security", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/security"),
     "clippy": run("cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"),
     "clippy-proofs": run(
         *("cargo", "clippy", "--locked", "--manifest-path", "proofs/Cargo.toml", "--target-dir", "target/proofs"),

@@ -1,4 +1,4 @@
-"""What the tests of the template share: each judge is started once."""
+"""What these tests share: each judge is started once."""
 
 from __future__ import annotations
 
