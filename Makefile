@@ -58,7 +58,7 @@ check: ## Formats, lints, docs, dependencies, and the template with its roles
 
 build: ## Build what `sam deploy` deploys, with the deployed profile, into .aws-sam/
 	@$(ENVIRONMENTS) sam cross
-	@PATH="$$PWD/.local/venv-cross/bin:$$PWD/.local/venv-sam/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@PATH="$$PWD/.local/venv-cross/bin:$$PWD/.local/venv-sam/bin:$$PATH" $(PYTHON) dev/auditable.py sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(PYTHON) dev/zips.py
 
 sbom: ## Write what each function is made of, as CycloneDX, into target/sbom/
