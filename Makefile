@@ -14,7 +14,8 @@ CLIENTS := .local/venv-clients/bin/python
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo up down test test-rust policy-test prove mutants bench test-e2e costs costs-record sam-local check build clean
+.PHONY: help demo up down test test-rust policy-test prove mutants bench test-e2e costs costs-record sam-local check build \
+	sbom clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -60,14 +61,17 @@ costs-record: clients ## Measure them, and write the record anew
 sam-local: clients ## Run every event with `sam local invoke`, and `sam local start-api` (needs Docker)
 	@$(CLIENTS) tests/sam_local/run.py
 
-check: ## Formats, lints, docs, dependencies, the template and what tests dev/
-	@$(ENVIRONMENTS) sam checks clients
+check: ## Formats, lints, docs, dependencies, the template with its roles, and what tests dev/
+	@$(ENVIRONMENTS) sam checks clients security
 	@$(PYTHON) dev/check.py
 
 build: ## Build what `sam deploy` deploys, with the deployed profile, into .aws-sam/
 	@$(ENVIRONMENTS) sam cross
-	@PATH="$$PWD/.local/venv-cross/bin:$$PWD/.local/venv-sam/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@PATH="$$PWD/.local/venv-cross/bin:$$PWD/.local/venv-sam/bin:$$PATH" $(PYTHON) dev/auditable.py sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(PYTHON) dev/zips.py
+
+sbom: ## Write what each function is made of, as CycloneDX, into target/sbom/
+	@$(PYTHON) dev/sbom.py $(ARCHITECTURE)
 
 clean: down ## Remove what the targets made, except for cargo's target/
 	@rm -rf .local .aws-sam

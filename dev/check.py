@@ -11,20 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import deny
 from environments import ROOT, program
-
-# What must not come back into the functions: aws-lc's first random bytes cost 30 ms of a cold start, hyper 0.14
-# and reqwest are second HTTP stacks, nobody asks for HTTP/2, and ICU's tables are for hosts that nobody calls.
-BANNED = {
-    "aws-lc-sys": None,
-    "aws-lc-rs": None,
-    "openssl-sys": None,
-    "native-tls": None,
-    "hyper": "0.14.",
-    "h2": None,
-    "reqwest": None,
-    "icu_normalizer": None,
-}
 
 # Crates that must stay free of the AWS SDK, and what may not be below them.
 PURE = {"shared": ("aws-", "aws_", "hyper")}
@@ -43,15 +31,10 @@ def cargo_tree(*arguments: str) -> list[tuple[str, str]]:
 
 
 def dependencies() -> None:
-    """The functions bring neither a banned crate nor two versions of the SDK; `shared` brings no SDK."""
-    found = []
+    """The functions bring no two versions of the SDK; `shared` brings no SDK. What is banned is in deny.toml."""
     packages = cargo_tree("--workspace", *LAMBDAS)
-    for name, version in packages:
-        prefix = BANNED.get(name, "none")
-        if prefix is None or version.startswith(prefix):
-            found.append(f"{name} {version} is banned; `cargo tree --invert {name}@{version}` says who brings it")
     names = [name for name, _ in packages if name.startswith(("aws-sdk-", "aws-smithy-", "aws-config", "rustls"))]
-    found += [f"{name} is there in two versions" for name in sorted({name for name in names if names.count(name) > 1})]
+    found = [f"{name} is there in two versions" for name in sorted({name for name in names if names.count(name) > 1})]
     for crate, prefixes in PURE.items():
         found += [
             f"{crate} depends on {name}, which belongs in an adapter"
@@ -60,6 +43,7 @@ def dependencies() -> None:
         ]
     if found:
         raise SystemExit("\n".join(found))
+    deny.dependencies()
 
 
 def run(*command: str, **environment: str) -> Callable[[], None]:
@@ -79,12 +63,14 @@ REGION = {"AWS_DEFAULT_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
 CHECKS: dict[str, Callable[[], None]] = {
     "format": run("cargo", "fmt", "--all", "--check"),
     "dependencies": dependencies,
+    "advisories": deny.advisories,
     "python": run(tool("checks", "ruff"), "check", *PYTHON),
     "python-format": run(tool("checks", "ruff"), "format", "--check", *PYTHON),
     "python-tests": run(tool("clients", "python"), "-m", "pytest", "-q", "tests/dev"),
     "bench-rendered": run(sys.executable, "dev/bench.py", "render", "--check"),
     "sam-validate": run(tool("sam", "sam"), "validate", "--lint", **REGION),
     "cfn-lint": run(tool("sam", "cfn-lint")),
+    "security": run(tool("security", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/security"),
     "clippy": run("cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"),
     "clippy-proofs": run(
         *("cargo", "clippy", "--locked", "--manifest-path", "proofs/Cargo.toml", "--target-dir", "target/proofs"),
@@ -102,7 +88,7 @@ CHECKS: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     wanted = sys.argv[1:] or list(CHECKS)
-    failed = []
+    failed, skipped = [], {}
     for name in wanted:
         print(f"== {name}", flush=True)
         began = time.monotonic()
@@ -110,13 +96,18 @@ def main() -> None:
             CHECKS[name]()
         except KeyError:
             raise SystemExit(f"there is no check `{name}`; there are {', '.join(CHECKS)}") from None
+        except deny.NotCheckedError as reason:
+            skipped[name] = reason
         except SystemExit as complaint:
             print(complaint.code)
             failed.append(name)
         except (subprocess.CalledProcessError, OSError) as error:
             print(error)
             failed.append(name)
-        print(f"== {name}: {'failed' if name in failed else 'ok'} in {time.monotonic() - began:.1f} s", flush=True)
+        outcome = "failed" if name in failed else "NOT CHECKED" if name in skipped else "ok"
+        print(f"== {name}: {outcome} in {time.monotonic() - began:.1f} s", flush=True)
+    for name, reason in skipped.items():
+        print(f"NOT CHECKED: {name}: {reason}", flush=True)
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
-NAMES = ("sam", "cross", "emulator", "clients", "checks", "proofs", "peers")
+NAMES = ("sam", "cross", "emulator", "clients", "checks", "proofs", "peers", "security")
 OLDEST_PYTHON = (3, 11)
 
 
@@ -69,6 +69,17 @@ def _ensure(name: str) -> None:
         check=True,
     )
     stamp.write_text(wanted)
+
+
+def installed(crate: str, version: str) -> Path:
+    """The program of a crate of that version, which is built once."""
+    tool = LOCAL / crate.removeprefix("cargo-")
+    manifest = tool / ".crates.toml"
+    if not manifest.is_file() or f'"{crate} {version} ' not in manifest.read_text():
+        print(f"setting up {tool.relative_to(ROOT)} (once)", flush=True)
+        command = ["cargo", "install", "--quiet", "--locked", "--root", str(tool), "--version", version, crate]
+        subprocess.run(command, cwd=ROOT, check=True)
+    return tool / "bin" / crate
 
 
 def main() -> None:

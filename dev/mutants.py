@@ -18,12 +18,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import fast
-from environments import LOCAL, ROOT
+from environments import LOCAL, ROOT, installed
 
 VERSION = "27.1.0"
 LEAST = 95.0
 
-TOOL = LOCAL / "mutants"
 OUT = LOCAL / "mutants.out"
 # As many made-up worlds as take a few seconds.
 SIMULATED = {"SIMULATION_CASES": "300"}
@@ -103,15 +102,6 @@ GROUPS = {
 }
 
 
-def install() -> None:
-    """Installs the pinned cargo mutants if it is missing."""
-    command = ["cargo", "install", "--quiet", "--locked", "--root", str(TOOL), "--version", VERSION, "cargo-mutants"]
-    installed = TOOL / ".crates.toml"
-    if not installed.is_file() or f"cargo-mutants {VERSION} " not in installed.read_text():
-        print(f"setting up {TOOL.relative_to(ROOT)} (once)", flush=True)
-        subprocess.run(command, cwd=ROOT, check=True)
-
-
 def test_unchanged(judge: Judge) -> None:
     """Runs the tests on the tree as it is: one that fails anyway would seem to notice every change.
 
@@ -127,7 +117,7 @@ def show(judge: Judge, name: str, changes: list[str], arguments: list[str]) -> d
     out = OUT / name
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    command = [str(TOOL / "bin" / "cargo-mutants"), "mutants", "--jobs", "1", "--output", str(out)]
+    command = [str(installed("cargo-mutants", VERSION)), "mutants", "--jobs", "1", "--output", str(out)]
     # What tests have left in ignored folders is not the tree, and may be gigabytes.
     command += ["--gitignore=true"]
     command += ["--baseline", "skip", "--timeout", str(ENDLESS), "--build-timeout", "1200", *changes]
@@ -174,7 +164,7 @@ def main() -> None:
     names, arguments = words[:split] or list(GROUPS), words[split + 1 :]
     if unknown := [name for name in names if name not in GROUPS]:
         raise SystemExit(f"no group {' '.join(unknown)}; there are {' '.join(GROUPS)}")
-    install()
+    installed("cargo-mutants", VERSION)
     judges = {judge: None for name in names for judge in GROUPS[name].judges}
     for judge in judges:
         test_unchanged(judge)

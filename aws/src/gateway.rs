@@ -6,7 +6,7 @@ use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use shared::api::{ApiError, ApiRequest, ApiResponse, ErrorCode, Identified};
+use shared::api::{ApiError, ApiRequest, ApiResponse, ErrorCode, Identified, Sizes};
 use shared::ids::Violation;
 use shared::ports::chain;
 
@@ -68,6 +68,7 @@ where
 }
 
 fn call(mut event: Value) -> Result<Call, ApiError> {
+    sizes(&event).check()?;
     // No header matters here, and one that is not ASCII must not make the request unreadable.
     if let Some(event) = event.as_object_mut() {
         event.remove("headers");
@@ -101,6 +102,30 @@ fn call(mut event: Value) -> Result<Call, ApiError> {
     })
 }
 
+/// How large a call's parts are. The gateway passes query and headers on twice, with the last and with all values
+/// of each name.
+fn sizes(event: &Value) -> Sizes {
+    let part = |name: &str| event.get(name).map_or(0, bytes);
+    let body = part("body");
+    let is_base64 = event.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
+    Sizes {
+        path: part("path") + part("pathParameters"),
+        query: part("queryStringParameters").max(part("multiValueQueryStringParameters")),
+        headers: part("headers").max(part("multiValueHeaders")),
+        body: if is_base64 { base64::decoded_len_estimate(body).saturating_sub(2) } else { body },
+    }
+}
+
+/// The bytes of all texts in a value, names included.
+fn bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(bytes).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + bytes(value)).sum(),
+    }
+}
+
 fn body(body: Option<String>, is_base64: bool) -> Result<Vec<u8>, ApiError> {
     let body = body.unwrap_or_default();
     if !is_base64 {
@@ -122,4 +147,71 @@ fn response(answer: ApiResponse) -> ApiGatewayProxyResponse {
     response.headers = headers;
     response.body = Some(Body::Text(answer.body.to_string()));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The answer to a call with these parts, and whether the function got to see it.
+    async fn answered(parts: Value) -> (ApiGatewayProxyResponse, bool) {
+        let mut event = json!({
+            "httpMethod": "GET", "resource": "/sweeps", "path": "/sweeps", "isBase64Encoded": false,
+            "headers": {}, "multiValueHeaders": {}, "pathParameters": null, "stageVariables": null,
+            "queryStringParameters": null, "multiValueQueryStringParameters": null, "body": null,
+            "requestContext": {"httpMethod": "GET", "identity": {}},
+        });
+        for (name, value) in parts.as_object().unwrap() {
+            event[name] = value.clone();
+        }
+        let mut seen = false;
+        let handle = async |_| {
+            seen = true;
+            Ok(ApiResponse::ok(200, &json!({})))
+        };
+        let answer = answer(event, handle).await;
+        (answer, seen)
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_refused_as_aws_iot_words_it_before_it_is_read() {
+        let long = |bytes| "x".repeat(bytes);
+        for (parts, part) in [
+            (json!({"path": long(3000)}), "path"),
+            (json!({"pathParameters": {"thingName": long(3000)}}), "path"),
+            (json!({"queryStringParameters": {"force": long(5000)}}), "query"),
+            (json!({"multiValueQueryStringParameters": {"force": vec!["true"; 2000]}}), "query"),
+            (json!({"headers": {"x": long(40_000)}}), "headers"),
+            (json!({"multiValueHeaders": {"x": vec!["y"; 40_000]}}), "headers"),
+            (json!({"body": long(70_000)}), "body"),
+            (json!({"body": STANDARD.encode(long(65_540)), "isBase64Encoded": true}), "body"),
+            (json!({"body": long(100_000), "isBase64Encoded": true}), "body"),
+        ] {
+            let (answer, seen) = answered(parts).await;
+            assert_eq!((answer.status_code, seen), (400, false), "{part}");
+            assert_eq!(answer.headers["x-amzn-errortype"], "InvalidRequestException");
+            let Some(Body::Text(body)) = answer.body else { panic!("no body") };
+            let body: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body["__type"], "InvalidRequestException");
+            let told = body["message"].as_str().unwrap();
+            assert!(told.starts_with(&format!("1 validation error detected: {part}: has ")), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_as_large_as_it_may_be_gets_through() {
+        let full = "x".repeat(64 * 1024);
+        for parts in [
+            json!({"body": full}),
+            json!({"body": STANDARD.encode(&full), "isBase64Encoded": true}),
+            // What API Gateway itself lets through at most, with what it adds.
+            json!({"headers": {"x": "y".repeat(10_240)}, "multiValueHeaders": {"x": ["y".repeat(10_240)], "via": ["z"]}}),
+            json!({"path": "/things", "queryStringParameters": null, "multiValueHeaders": null}),
+        ] {
+            let (answer, seen) = answered(parts).await;
+            assert_eq!((answer.status_code, seen), (200, true), "{answer:?}");
+        }
+    }
 }

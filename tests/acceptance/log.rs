@@ -38,9 +38,14 @@ impl Log {
         (log, guard)
     }
 
+    /// All of it, as it was written.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
     /// The fields of every line about this event.
     pub(crate) fn of(&self, event: &str) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let text = self.text();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].take());
         lines.filter(|fields| fields["event"] == event).collect()
     }

@@ -23,6 +23,8 @@ mod expiry;
 mod facts;
 #[cfg(feature = "functions")]
 mod guard;
+#[cfg(feature = "functions")]
+mod hostile;
 mod keep_last;
 #[cfg(feature = "functions")]
 mod lanes;

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::limits::too_large;
 use crate::ids::{StatusDetails, Violation, quoted};
 
 /// The most a body may have; the largest legal one is about 45 KiB.
@@ -49,8 +50,7 @@ impl Members {
     /// Reads a body; an empty one has no members.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Violation> {
         if body.len() > MAX_BODY {
-            let problem = format!("has {} bytes, at most {MAX_BODY} are allowed", body.len());
-            return Err(Violation::new("body", problem));
+            return Err(too_large("body", body.len(), MAX_BODY));
         }
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());

@@ -3,12 +3,14 @@
 mod body;
 mod decision;
 mod error;
+mod limits;
 mod permit;
 mod principal;
 mod request;
 
 pub use decision::DecisionAnswer;
 pub use error::{ApiError, ErrorCode};
+pub use limits::Sizes;
 pub use permit::permit;
 pub use principal::{CallerIdentity, Identified, principal};
 pub use request::{ApiRequest, StartRequest};
