@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn an_address_says_its_region_only_where_api_gateway_named_it() {
-        let region = |host| region_of(host).map(|region| region.to_string());
+        let region = |host: &str| region_of(host).map(|region| region.to_string());
         let ours = "a1b2c3.execute-api.eu-west-1.amazonaws.com";
         assert_eq!(region(ours).as_deref(), Some("eu-west-1"));
         assert_eq!(region(&format!("{ours}.cn")).as_deref(), Some("eu-west-1"));
