@@ -435,7 +435,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             };
             // What cannot be read is not counted.
             let shown = page.items.into_iter().flatten().map(|found| Newness::of(&found.job_id, &found.row));
-            let mut others: Vec<_> = shown.filter(|other| *other > own).collect();
+            let mut others: Vec<_> = shown.filter(|other| other.cmp(&own).is_gt()).collect();
             // The newest first, and before all those of whose jobs all is known: as few jobs are read as may be.
             others.sort_unstable_by(|one, other| other.cmp(one));
             let mut unknown = Vec::new();
