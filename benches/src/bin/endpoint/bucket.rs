@@ -40,9 +40,7 @@ impl Bucket {
         let path = request::path(request.uri()).join("/");
         let is_bucket = path.split_once('/').is_none_or(|(_, key)| key.is_empty());
         match *request.method() {
-            Method::GET if is_bucket => {
-                self.list(path.trim_end_matches('/'), &request::query(request.uri()))
-            }
+            Method::GET if is_bucket => self.list(path.trim_end_matches('/'), &request::query(request.uri())),
             Method::GET => match self.objects().there.get(&path) {
                 Some(object) => object.answer(),
                 None => refused(StatusCode::NOT_FOUND, "NoSuchKey"),
