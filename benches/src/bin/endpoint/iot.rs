@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use hyper::body::Bytes;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::execution::Status;
 use shared::ids::{ExecutionNumber, JobId, StatusDetails, ThingName, Version, Violation};
 use shared::ports::{Force, ReadJobs};
@@ -15,7 +15,7 @@ use crate::account::{Account, now};
 use crate::calls::Came;
 use crate::fleet::CANCEL_ME;
 use crate::request;
-use crate::serve::Answer;
+use crate::serve::{self, Answer};
 use crate::wire::{self, Refusal};
 
 /// The most that AWS gives on a page, and what it gives where nobody asks for less.
@@ -107,7 +107,7 @@ pub async fn answer(account: &Account, request: &Request<Bytes>) -> Answer {
     };
     let error = answered.as_ref().err().map(|refusal| refusal.name);
     account.calls.count(name, Came::Answered(error), now());
-    answered.map_or_else(|refusal| refusal.answer(), |body| wire::ok(&body))
+    answered.map_or_else(|refusal| refusal.answer(), |body| serve::json_text(StatusCode::OK, body))
 }
 
 async fn carry_out(
@@ -115,10 +115,10 @@ async fn carry_out(
     operation: Operation<'_>,
     query: &Query,
     body: &[u8],
-) -> Result<Value, Refusal> {
+) -> Result<String, Refusal> {
     let iot = account.iot.wanting(query.page()?);
     let token = query.token()?;
-    Ok(match operation {
+    let told = match operation {
         Operation::CancelJobExecution { thing, job } => {
             let cancel = cancel(JobId::parse(job)?, ThingName::parse(thing)?, query, body)?;
             if job == CANCEL_ME {
@@ -152,10 +152,12 @@ async fn carry_out(
         Operation::GetJobDocument { job } => {
             json!({ "document": iot.job_document(&JobId::parse(job)?).await? })
         }
-        Operation::ListJobs => wire::page("jobs", iot.list_jobs(token).await?, wire::job_summary),
+        Operation::ListJobs => {
+            return Ok(wire::page("jobs", &iot.list_jobs(token).await?, wire::job_summary));
+        }
         Operation::ListJobExecutionsForJob { job } => {
             let page = iot.list_executions(&JobId::parse(job)?, query.status()?, token).await?;
-            wire::page("executionSummaries", page, wire::row_of_job)
+            return Ok(wire::page("executionSummaries", &page, wire::row_of_job));
         }
         Operation::ListJobExecutionsForThing { thing } => {
             let thing = ThingName::parse(thing)?;
@@ -163,13 +165,13 @@ async fn carry_out(
                 (Some(job), None) => {
                     let job = JobId::parse(job)?;
                     let page = iot.list_executions_of_thing(&job, &thing, token).await?;
-                    wire::page("executionSummaries", page, |row| wire::row_of_thing(&job, row))
+                    return Ok(wire::page("executionSummaries", &page, |row| wire::row_of_thing(&job, row)));
                 }
                 (None, Some(status)) => {
                     let page = iot.list_on_thing(&thing, status, token).await?;
-                    wire::page("executionSummaries", page, |found| {
+                    return Ok(wire::page("executionSummaries", &page, |found| {
                         wire::row_of_thing(&found.job_id, &found.row)
-                    })
+                    }));
                 }
                 _ => return Err(Refusal::invalid("either `jobId` or `status` is served".to_owned())),
             }
@@ -183,7 +185,8 @@ async fn carry_out(
         Operation::ListThingGroupsForThing { thing } => {
             wire::groups(&iot.thing_groups(&ThingName::parse(thing)?).await?)
         }
-    })
+    };
+    Ok(told.to_string())
 }
 
 /// The body of a cancel.

@@ -65,7 +65,12 @@ pub fn answer(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 
 /// JSON.
 pub fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
-    let mut answer = answer(status, body.to_string());
+    json_text(status, body.to_string())
+}
+
+/// JSON that has been written.
+pub fn json_text(status: StatusCode, body: String) -> Answer {
+    let mut answer = answer(status, body);
     let json = hyper::header::HeaderValue::from_static("application/json");
     answer.headers_mut().insert(hyper::header::CONTENT_TYPE, json);
     answer

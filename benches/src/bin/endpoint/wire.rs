@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-use shared::execution::{Execution, ExecutionRow, Job, JobSummary, ToldJob};
-use shared::ids::{JobId, ThingName};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use shared::execution::{Execution, ExecutionRow, Job, JobSummary, Status, ToldJob};
+use shared::ids::{ExecutionNumber, JobId, ThingName};
 use shared::ports::{MutationError, Page, ReadError};
 
 use crate::fleet::PLACE;
@@ -93,15 +94,10 @@ impl From<MutationError> for Refusal {
     }
 }
 
-/// A success.
-pub fn ok(body: &Value) -> Answer {
-    serve::json(StatusCode::OK, body)
-}
-
 /// DescribeJob.
 pub fn job(told: &ToldJob) -> Value {
     let Job { job_id, arn, namespace_id, retry_limits, status, .. } = &told.job;
-    let created_at = time(told.created_at);
+    let created_at = json!(Seconds(told.created_at));
     let mut job = json!({
         "jobArn": arn,
         "jobId": job_id,
@@ -132,26 +128,31 @@ pub fn job(told: &ToldJob) -> Value {
 
 /// DescribeJobExecution.
 pub fn execution(execution: &Execution) -> Value {
-    let mut told = summary(&execution.row);
-    told.insert("jobId".to_owned(), json!(execution.job_id));
-    told.insert("thingArn".to_owned(), json!(thing_arn(&execution.row.thing_name)));
-    told.insert("versionNumber".to_owned(), json!(execution.version_number));
-    told.insert("forceCanceled".to_owned(), json!(execution.force_canceled));
-    told.insert("statusDetails".to_owned(), json!({ "detailsMap": execution.status_details }));
+    let mut told = json!(Summary::from(&execution.row));
+    told["jobId"] = json!(execution.job_id);
+    told["thingArn"] = json!(thing_arn(&execution.row.thing_name));
+    told["versionNumber"] = json!(execution.version_number);
+    told["forceCanceled"] = json!(execution.force_canceled);
+    told["statusDetails"] = json!({ "detailsMap": execution.status_details });
     if let Some(seconds) = execution.approximate_seconds_before_timed_out {
-        told.insert("approximateSecondsBeforeTimedOut".to_owned(), json!(seconds));
+        told["approximateSecondsBeforeTimedOut"] = json!(seconds);
     }
     json!({ "execution": told })
 }
 
-/// A page of a listing, each of its rows in a form.
-pub fn page<T, E>(member: &str, page: Page<Result<T, E>>, form: impl Fn(&T) -> Value) -> Value {
+/// A page of a listing, each of its rows in a form. It is written without a tree of values in between: whole fleets
+/// are listed, and it must not be the endpoint that bounds it.
+pub fn page<'a, T, E, F: Serialize>(
+    member: &str,
+    page: &'a Page<Result<T, E>>,
+    form: impl Fn(&'a T) -> F,
+) -> String {
     let rows: Vec<_> = page.items.iter().flatten().map(form).collect();
-    let mut told = Map::from_iter([(member.to_owned(), Value::Array(rows))]);
-    if let Some(token) = page.next_token {
-        told.insert("nextToken".to_owned(), Value::String(token));
+    let rows = serde_json::to_string(&rows).unwrap_or_default();
+    match &page.next_token {
+        Some(token) => format!("{{\"{member}\":{rows},\"nextToken\":{}}}", json!(token)),
+        None => format!("{{\"{member}\":{rows}}}"),
     }
-    Value::Object(told)
 }
 
 /// A job of ListJobs.
@@ -161,19 +162,75 @@ pub fn job_summary(job: &JobSummary) -> Value {
         "jobId": job.job_id,
         "targetSelection": job.target_selection,
         "status": job.status,
-        "createdAt": time(job.created_at),
-        "lastUpdatedAt": time(job.created_at),
+        "createdAt": Seconds(job.created_at),
+        "lastUpdatedAt": Seconds(job.created_at),
     })
 }
 
 /// A row of ListJobExecutionsForJob.
-pub fn row_of_job(row: &ExecutionRow) -> Value {
-    json!({ "thingArn": thing_arn(&row.thing_name), "jobExecutionSummary": summary(row) })
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RowOfJob {
+    thing_arn: String,
+    job_execution_summary: Summary,
 }
 
 /// A row of ListJobExecutionsForThing.
-pub fn row_of_thing(job: &JobId, row: &ExecutionRow) -> Value {
-    json!({ "jobId": job, "jobExecutionSummary": summary(row) })
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RowOfThing<'a> {
+    job_id: &'a JobId,
+    job_execution_summary: Summary,
+}
+
+/// What every answer tells of an execution.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    status: Status,
+    queued_at: Seconds,
+    last_updated_at: Seconds,
+    execution_number: ExecutionNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<Seconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_attempt: Option<i64>,
+}
+
+impl From<&ExecutionRow> for Summary {
+    fn from(row: &ExecutionRow) -> Self {
+        Self {
+            status: row.status,
+            queued_at: Seconds(row.queued_at),
+            last_updated_at: Seconds(row.last_updated_at),
+            execution_number: row.execution_number,
+            started_at: row.started_at.map(Seconds),
+            retry_attempt: row.retry_attempt,
+        }
+    }
+}
+
+/// A time in epoch seconds.
+#[derive(Debug)]
+struct Seconds(Timestamp);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_millisecond() {
+            whole if whole % 1_000 == 0 => to.serialize_i64(whole / 1_000),
+            millis => to.serialize_f64(millis as f64 / 1_000.0),
+        }
+    }
+}
+
+/// As a listing of a job's shows it.
+pub fn row_of_job(row: &ExecutionRow) -> RowOfJob {
+    RowOfJob { thing_arn: thing_arn(&row.thing_name), job_execution_summary: row.into() }
+}
+
+/// As a listing of a thing's shows it.
+pub fn row_of_thing<'a>(job_id: &'a JobId, row: &ExecutionRow) -> RowOfThing<'a> {
+    RowOfThing { job_id, job_execution_summary: row.into() }
 }
 
 /// ListTagsForResource.
@@ -190,29 +247,6 @@ pub fn groups(groups: &BTreeSet<String>) -> Value {
     json!({ "thingGroups": groups })
 }
 
-fn summary(row: &ExecutionRow) -> Map<String, Value> {
-    let mut told = Map::from_iter([
-        ("status".to_owned(), json!(row.status)),
-        ("queuedAt".to_owned(), time(row.queued_at)),
-        ("lastUpdatedAt".to_owned(), time(row.last_updated_at)),
-        ("executionNumber".to_owned(), json!(row.execution_number)),
-    ]);
-    if let Some(at) = row.started_at {
-        told.insert("startedAt".to_owned(), time(at));
-    }
-    if let Some(attempt) = row.retry_attempt {
-        told.insert("retryAttempt".to_owned(), json!(attempt));
-    }
-    told
-}
-
 fn thing_arn(thing: &ThingName) -> String {
     format!("arn:aws:iot:{PLACE}:thing/{thing}")
-}
-
-fn time(at: Timestamp) -> Value {
-    match at.as_millisecond() {
-        whole if whole % 1_000 == 0 => json!(whole / 1_000),
-        millis => json!(millis as f64 / 1_000.0),
-    }
 }
