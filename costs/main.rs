@@ -3,8 +3,8 @@
 //!
 //! Run by `dev/costs.py`, which compares what it is told with `recorded.toml`.
 
+mod bucket;
 mod cancel;
-mod fleet;
 mod heap;
 mod seeds;
 mod sweep;

@@ -7,11 +7,12 @@ use shared::access::AccessPolicy;
 use shared::operation::Operation;
 use shared::retention::Retention;
 use shared::sweep::{
-    self, CallRate, DeleteExpired, SliceMessage, SliceTime, Starter, SweepId, SweepStatus, Trigger, Worker,
+    self, CallRate, DeleteExpired, SliceTime, Starter, SweepId, SweepStatus, Trigger, Worker,
 };
+use tests::{FakeQueue, MADE_UP_AT, MadeUpFleet};
 use tokio::runtime::Runtime;
 
-use crate::fleet::{Bucket, Fleet, PAGE, Queue, now};
+use crate::bucket::Bucket;
 use crate::{heap, measured, runtime};
 
 /// What the rows of a page are.
@@ -23,15 +24,18 @@ pub(crate) enum Rows {
     Due,
 }
 
+/// Rows of a page, AWS's most.
+const PAGE: usize = 250;
+
 /// Where memory is measured, one in so many executions of a job is due.
 const DUE: usize = 10;
 
 /// Measures a dry run over a job of so many pages.
 pub(crate) fn scan(pages: usize, rows: Rows) {
     let scene = Scene::new(fleet(pages, rows));
-    let (id, first) = scene.started(true);
+    let id = scene.started(true);
     scene.fleet.make_ready();
-    measured(&mut || scene.deliver(&first));
+    measured(&mut || scene.deliver());
     let due = if matches!(rows, Rows::Due) { pages * PAGE } else { 0 };
     scene.assert_seen(&id, pages * PAGE, due);
 }
@@ -39,9 +43,9 @@ pub(crate) fn scan(pages: usize, rows: Rows) {
 /// Measures a sweep that deletes all rows of a job of so many pages.
 pub(crate) fn delete(pages: usize, rows: Rows) {
     let scene = Scene::new(fleet(pages, rows));
-    let (id, first) = scene.started(false);
+    let id = scene.started(false);
     scene.fleet.make_ready();
-    measured(&mut || scene.deliver(&first));
+    measured(&mut || scene.deliver());
     scene.assert_seen(&id, pages * PAGE, pages * PAGE);
     assert_eq!(scene.fleet.deleted(), pages * PAGE);
 }
@@ -49,31 +53,30 @@ pub(crate) fn delete(pages: usize, rows: Rows) {
 /// The most bytes that a sweep of so many executions has in use at once. The smallest fleet, of 10,000, fills a segment
 /// of jobs and a page already.
 pub(crate) fn peak(executions: usize) -> usize {
-    let scene = Scene::new(Fleet::new((executions / 40, 30), executions, Some(DUE)));
+    let scene = Scene::new(MadeUpFleet::new((executions / 40, 30), executions, Some(DUE)));
     let mut id = None;
     let peak = heap::peak(|| {
-        let (started, first) = scene.started(false);
-        scene.deliver(&first);
-        id = Some(started);
+        id = Some(scene.started(false));
+        scene.deliver();
     });
     scene.assert_seen(&id.unwrap(), executions, executions / DUE);
     assert_eq!(scene.fleet.deleted(), executions / DUE);
     peak
 }
 
-fn fleet(pages: usize, rows: Rows) -> Fleet {
+fn fleet(pages: usize, rows: Rows) -> MadeUpFleet {
     let due = match rows {
         Rows::Kept => None,
         Rows::Due => Some(1),
     };
-    Fleet::new((1, 0), pages * PAGE, due)
+    MadeUpFleet::new((1, 0), pages * PAGE, due)
 }
 
 /// A deployment of what deletes, with a fleet.
 struct Scene {
-    fleet: Fleet,
+    fleet: MadeUpFleet,
     bucket: Bucket,
-    queue: Queue,
+    queue: FakeQueue,
     rules: Retention,
     access: AccessPolicy,
     runtime: Runtime,
@@ -81,21 +84,21 @@ struct Scene {
 
 impl Scene {
     /// By the shipped rules and policies, where a whole fleet may go.
-    fn new(fleet: Fleet) -> Self {
+    fn new(fleet: MadeUpFleet) -> Self {
         let shipped = include_str!("../policies/retention.toml");
         let text = shipped.replace("max_actions = 10000", "max_actions = 9999999");
         let text = text.replace("max_percent = 90", "max_percent = 100");
         Self {
             fleet,
             bucket: Bucket::new(),
-            queue: Queue::default(),
+            queue: FakeQueue::default(),
             rules: Retention::parse("r.toml", &text).unwrap(),
             access: AccessPolicy::shipped().unwrap(),
             runtime: runtime(),
         }
     }
 
-    fn started(&self, dry_run: bool) -> (SweepId, SliceMessage) {
+    fn started(&self, dry_run: bool) -> SweepId {
         let starter = Starter { bucket: &self.bucket, queue: &self.queue, dry_run_only: false };
         let trigger = Trigger {
             operation: Operation::DeleteExpired,
@@ -103,18 +106,17 @@ impl Scene {
             dry_run: Some(dry_run),
             release_plan: None,
             requested_by: "costs".to_owned(),
-            now: now(),
+            now: MADE_UP_AT,
             id: "costs".to_owned(),
         };
-        let sweep = self.runtime.block_on(starter.start(&trigger, now())).unwrap();
-        (sweep.sweep_id, self.queue.take().unwrap())
+        self.runtime.block_on(starter.start(&trigger, MADE_UP_AT)).unwrap().sweep_id
     }
 
-    /// Delivers a message and those that come of it.
-    fn deliver(&self, first: &SliceMessage) {
-        let mut message = Some(first.clone());
-        let mut at = now();
-        while let Some(slice) = message {
+    /// Delivers the messages, one after the other.
+    fn deliver(&self) {
+        let mut at = MADE_UP_AT;
+        let mut delivered = 0;
+        while let Some(slice) = self.queue.sent().get(delivered) {
             let worker = Worker {
                 iot: &self.fleet,
                 lanes: &(),
@@ -128,9 +130,9 @@ impl Scene {
                 act: PhantomData::<DeleteExpired>,
             };
             let time = SliceTime { now: at, deadline: at + SignedDuration::from_mins(15) };
-            self.runtime.block_on(worker.run(&slice, "one", time)).unwrap();
+            self.runtime.block_on(worker.run(slice, "one", time)).unwrap();
             at += SignedDuration::from_mins(16);
-            message = self.queue.take();
+            delivered += 1;
         }
     }
 

@@ -1,71 +1,66 @@
-//! A fleet that is made up row by row as it is listed, a bucket that keeps next to nothing, and a queue: what is measured
-//! is the sweep.
+//! A fleet that is made up row by row as it is listed: where the memory or the instructions of a sweep are measured, the
+//! sweep's are all there are.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what measures may fail loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
-use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult,
-};
 use shared::archive::{Delete, DeleteJob};
 use shared::execution::{
-    Execution, ExecutionRow, Job, JobStatus, JobSummary, Status, TargetSelection, ToldJob,
+    Execution, ExecutionOnThing, ExecutionRow, Job, JobStatus, JobSummary, Status, TargetSelection, ToldJob,
 };
 use shared::ids::{ExecutionNumber, JobId, ThingName};
-use shared::lane::LaneName;
-use shared::operation::Operation;
 use shared::ports::{
-    Cause, DeleteExecutions, DeleteJobs, ListedExecution, ListedJob, ListedOnThing, MutationError, Page,
-    ReadError, ReadJobs, SliceQueue,
+    DeleteExecutions, DeleteJobs, ListedExecution, ListedJob, ListedOnThing, MutationError, Page, ReadError,
+    ReadJobs,
 };
-use shared::sweep::SliceMessage;
 
 /// Rows of a page, AWS's most.
-pub(crate) const PAGE: usize = 250;
+const PAGE: usize = 250;
 
-/// The time of all sweeps: 2026-11-21T02:00:00Z, without reading that again for every row.
-pub(crate) fn now() -> Timestamp {
-    Timestamp::constant(1_795_226_400, 0)
-}
+/// The time of sweeps over such a fleet: 2026-11-21T02:00:00Z, without reading that again for every row.
+pub const MADE_UP_AT: Timestamp = Timestamp::constant(1_795_226_400, 0);
 
 fn days_ago(days: i64) -> Timestamp {
-    now() - SignedDuration::from_hours(24 * days)
+    MADE_UP_AT - SignedDuration::from_hours(24 * days)
 }
 
 /// Jobs with the same number of executions each, and a last one with the rest, of which only is remembered what has been
 /// deleted: a bit for each.
-pub(crate) struct Fleet {
+#[derive(Debug)]
+pub struct MadeUpFleet {
     jobs: usize,
     of_a_job: usize,
     executions: usize,
     due: Option<usize>,
+    looks: bool,
     deleted: Mutex<Vec<u64>>,
     /// Pages of executions that are there already, the next one last.
     ready: Mutex<Vec<Page<ListedExecution>>>,
 }
 
-impl Fleet {
+impl MadeUpFleet {
     /// So many jobs with so many executions each, and all others in the last one. One in so many is due.
-    pub(crate) fn new((jobs, of_a_job): (usize, usize), executions: usize, due: Option<usize>) -> Self {
+    pub fn new((jobs, of_a_job): (usize, usize), executions: usize, due: Option<usize>) -> Self {
         let deleted = Mutex::new(vec![0; executions.div_ceil(64)]);
-        Self { jobs, of_a_job, executions, due, deleted, ready: Mutex::default() }
+        Self { jobs, of_a_job, executions, due, looks: false, deleted, ready: Mutex::default() }
+    }
+
+    /// The same, where it may be asked for the successes of a thing: the newest is of the last job.
+    #[must_use]
+    pub fn with_looks(self) -> Self {
+        Self { looks: true, ..self }
     }
 
     /// How many executions have been deleted.
-    pub(crate) fn deleted(&self) -> usize {
+    pub fn deleted(&self) -> usize {
         self.deleted.lock().unwrap().iter().map(|bits| bits.count_ones() as usize).sum()
     }
 
     /// Makes up all pages of the only job ahead, so that whoever lists them next is measured without that.
-    pub(crate) fn make_ready(&self) {
+    pub fn make_ready(&self) {
         let mut pages = vec![self.listed(0, None)];
         while let Some(token) = pages.last().and_then(|page| page.next_token.clone()) {
             pages.push(self.listed(0, Some(&token)));
@@ -101,6 +96,10 @@ impl Fleet {
     }
 }
 
+fn job_id(nth: usize) -> JobId {
+    JobId::parse(&format!("job-{nth:06}")).unwrap()
+}
+
 /// A page of those that are there, from where a token says.
 fn page<T>(
     (from, end): (Option<&str>, usize),
@@ -114,11 +113,11 @@ fn page<T>(
     Page { items: shown.into_iter().map(item).collect(), next_token: next }
 }
 
-impl ReadJobs for Fleet {
+impl ReadJobs for MadeUpFleet {
     async fn list_jobs(&self, token: Option<&str>) -> Result<Page<ListedJob>, ReadError> {
         let job = |nth| {
             Ok(JobSummary {
-                job_id: JobId::parse(&format!("job-{nth:06}")).unwrap(),
+                job_id: job_id(nth),
                 created_at: days_ago(200),
                 target_selection: Some(TargetSelection::Snapshot),
                 status: Some(JobStatus::InProgress),
@@ -188,13 +187,19 @@ impl ReadJobs for Fleet {
         Err(not_asked())
     }
 
+    /// The newest one is all that a look asks for.
     async fn list_on_thing(
         &self,
-        _: &ThingName,
+        thing: &ThingName,
         _: Status,
         _: Option<&str>,
     ) -> Result<Page<ListedOnThing>, ReadError> {
-        Err(not_asked())
+        if !self.looks {
+            return Err(not_asked());
+        }
+        let row = self.row(Self::nth(thing.as_str()));
+        let newest = ExecutionOnThing { job_id: job_id(self.jobs - 1), row };
+        Ok(Page { items: vec![Ok(newest)], next_token: None })
     }
 
     async fn thing_groups(&self, _: &ThingName) -> Result<BTreeSet<String>, ReadError> {
@@ -210,7 +215,7 @@ fn not_asked() -> ReadError {
     ReadError::Invalid("the shipped policies and rules do not ask for it".to_owned())
 }
 
-impl DeleteExecutions for Fleet {
+impl DeleteExecutions for MadeUpFleet {
     async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
         let job = Self::nth(delete.job_id().as_str());
         let nth = job * self.of_a_job + Self::nth(delete.thing_name().as_str());
@@ -219,119 +224,8 @@ impl DeleteExecutions for Fleet {
     }
 }
 
-impl DeleteJobs for Fleet {
+impl DeleteJobs for MadeUpFleet {
     async fn delete_job(&self, _: &DeleteJob) -> Result<(), MutationError> {
         Err(MutationError::Invalid("the shipped rules delete no job whole".to_owned()))
-    }
-}
-
-/// What has been sent and not been taken.
-#[derive(Default)]
-pub(crate) struct Queue(Mutex<Vec<SliceMessage>>);
-
-impl Queue {
-    /// The next message, if there is one.
-    pub(crate) fn take(&self) -> Option<SliceMessage> {
-        self.0.lock().unwrap().pop()
-    }
-}
-
-impl SliceQueue for Queue {
-    async fn send(&self, slice: &SliceMessage, _: Option<&LaneName>) -> Result<(), Cause> {
-        self.0.lock().unwrap().push(slice.clone());
-        Ok(())
-    }
-
-    async fn give_back(&self, _: Operation, _: &str, _: Duration) -> Result<(), Cause> {
-        Ok(())
-    }
-}
-
-/// A bucket that takes the archive and the outcomes without keeping them. What grows with the number of jobs lies in
-/// files; the state needs conditional writes and is kept in memory.
-#[derive(Debug)]
-pub(crate) struct Bucket {
-    states: InMemory,
-    folder: PathBuf,
-}
-
-impl Bucket {
-    /// An empty one.
-    pub(crate) fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("jobwarden-costs-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Self { states: InMemory::new(), folder }
-    }
-
-    /// Where an object lies that is not kept in memory.
-    fn file(&self, key: &Path) -> Option<PathBuf> {
-        (key.filename() != Some("state.json")).then(|| self.folder.join(key.as_ref().replace('/', "_")))
-    }
-}
-
-impl Drop for Bucket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-impl std::fmt::Display for Bucket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("bucket")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Bucket {
-    async fn put_opts(
-        &self,
-        to: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> object_store::Result<PutResult> {
-        let Some(file) = self.file(to) else { return self.states.put_opts(to, payload, options).await };
-        if to.as_ref().starts_with("sweeps/") {
-            std::fs::write(file, payload.iter().flatten().copied().collect::<Vec<_>>()).unwrap();
-        }
-        self.states.put(&Path::from("elsewhere"), PutPayload::new()).await
-    }
-
-    async fn get_opts(&self, from: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        match self.file(from).map(std::fs::read) {
-            Some(Ok(bytes)) => {
-                let read = InMemory::new();
-                read.put(from, bytes.into()).await?;
-                read.get_opts(from, options).await
-            }
-            // What is not there is in neither.
-            Some(Err(_)) | None => self.states.get_opts(from, options).await,
-        }
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        to: &Path,
-        options: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.states.put_multipart_opts(to, options).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, object_store::Result<Path>>,
-    ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.states.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.states.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.states.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
-        self.states.copy_opts(from, to, options).await
     }
 }
