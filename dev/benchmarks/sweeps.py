@@ -7,7 +7,9 @@ import os
 import resource
 import statistics
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from environments import program
@@ -100,20 +102,20 @@ def _sweep(
     return report, seconds, worker.cpu, peak, slices
 
 
+def told_by(endpoint: Endpoint, name: str, command: Sequence[str | Path]) -> Json:
+    """Runs a peer that tells in JSON what it has done."""
+    environment = {"PATH": os.environ["PATH"], **endpoint.environment()}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{name} failed: {done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
 def script(endpoint: Endpoint, fleet: Fleet, retries: str, dry_run: bool = False) -> Swept:
     """The clean-up script with boto3. The start of Python is left out, so that it weighs nothing in short runs."""
     endpoint.reset(fleet)
     command = [program("peers", "python"), PEERS / "cleanup.py", "--threads", str(IN_FLIGHT), "--retries", retries]
-    done = subprocess.run(
-        [*command, *(["--dry-run"] if dry_run else [])],
-        env={"PATH": os.environ["PATH"], **endpoint.environment()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"the clean-up script failed: {done.stderr[-2000:]}")
-    told = json.loads(done.stdout)
+    told = told_by(endpoint, "the clean-up script", [*command, *(["--dry-run"] if dry_run else [])])
     if told["seen"] != fleet.rows or (not dry_run and told.get("deleted", 0) + told.get("gone", 0) != told["due"]):
         raise SystemExit(f"the clean-up script did not do its work: {told}")
     peak = told["peakKilobytes"] * 1024 / 1e6
@@ -124,17 +126,7 @@ def raw(endpoint: Endpoint, fleet: Fleet, calls: int) -> Swept:
     """The floor: nothing but signed deletions of what is known to be due."""
     endpoint.reset(fleet)
     command = [TARGET / "release" / "floor", "--endpoint", endpoint.iot, "--ca", endpoint.authority]
-    environment = {"PATH": os.environ["PATH"], **endpoint.environment()}
-    done = subprocess.run(
-        [*command, "--in-flight", str(IN_FLIGHT), "--calls", str(calls)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"the floor failed: {done.stderr[-2000:]}")
-    told = json.loads(done.stdout)
+    told = told_by(endpoint, "the floor", [*command, "--in-flight", str(IN_FLIGHT), "--calls", str(calls)])
     if told["calls"] != calls or told["refused"]:
         raise SystemExit(f"the floor did not do its work: {told}")
     return Swept(told["seconds"], told["cpuSeconds"], 0, 0, calls, **counted(endpoint))
