@@ -233,12 +233,20 @@ impl ExecutionFacts<'_> {
         facts
     }
 
-    pub(super) fn entity(&self, now: Timestamp) -> Result<Entity, FactsError> {
-        let facts = self.facts(now).into_iter();
+    /// The execution with the facts that policies name. No other can change a decision: a policy has no way to
+    /// ask for an entity's attributes but by their names.
+    pub(super) fn entity(&self, now: Timestamp, named: &BTreeSet<String>) -> Result<Entity, FactsError> {
+        let facts = self.facts(now).into_iter().filter(|(name, _)| named.contains(*name));
         let attributes = facts.map(|(name, fact)| Ok((name.to_owned(), fact.expression()?)));
         let attributes: Vec<_> = attributes.collect::<Result<_, FactsError>>()?;
         let tags = self.job.tags.iter().map(|(key, value)| (key.clone(), text(value)));
         Entity::new_with_tags(self.uid()?, attributes, [], tags).map_err(FactsError::new)
+    }
+
+    /// The names of all that is known.
+    #[cfg(test)]
+    pub(super) fn names(&self, now: Timestamp) -> BTreeSet<String> {
+        self.facts(now).into_iter().map(|(name, _)| name.to_owned()).collect()
     }
 
     /// The facts of these names that may be told.
@@ -372,7 +380,7 @@ mod tests {
                 claims: map(),
             };
             let mut entities = Principal::User(user).entities().unwrap();
-            entities.push(facts.entity(now).unwrap());
+            entities.push(facts.entity(now, &facts.names(now)).unwrap());
             Entities::from_entities(entities, Some(&schema)).unwrap();
         }
     }

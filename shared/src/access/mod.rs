@@ -5,6 +5,7 @@ mod facts;
 mod hypothetical;
 mod needs;
 mod policy;
+mod precompiled;
 #[cfg(test)]
 mod tests;
 mod unmet;

@@ -1,6 +1,6 @@
 //! Loading an access policy strictly, and asking it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision as CedarDecision, Effect, Entities, Entity, EntityUid,
@@ -11,18 +11,22 @@ use miette::Diagnostic;
 
 use super::facts::{ExecutionFacts, FactsError, Terms};
 use super::needs::{Needs, Outline, needs};
+use super::precompiled::Precompiled;
 use super::{DecidingPolicy, Decision, ExecutionAction, Explanation, Principal, Refusal, ServiceAction};
 use crate::digest;
 use crate::source_text::{Problem, Problems, line_of};
 
-const SHIPPED_POLICIES: &str = include_str!("../../../policies/access.cedar");
-const SHIPPED_SCHEMA: &str = include_str!("../../../policies/access.cedarschema");
+const SHIPPED_FILE: &str = "policies/access.cedar";
+pub(super) const SHIPPED_POLICIES: &str = include_str!("../../../policies/access.cedar");
+pub(super) const SHIPPED_SCHEMA: &str = include_str!("../../../policies/access.cedarschema");
 
 /// A validated set of policies, ready to be asked.
 #[derive(Debug)]
 pub struct AccessPolicy {
     policies: PolicySet,
     named: BTreeMap<PolicyId, Named>,
+    /// The attributes that its policies name, of whatever.
+    attributes: BTreeSet<String>,
     schema: Schema,
     authorizer: Authorizer,
     source: String,
@@ -30,12 +34,18 @@ pub struct AccessPolicy {
 }
 
 impl AccessPolicy {
-    /// The policies compiled in.
+    /// The policies compiled in. They are read from their JSON form where that is of these texts.
     ///
     /// # Errors
     /// As [`AccessPolicy::parse`]; a test holds that the shipped files have no problem.
     pub fn shipped() -> Result<Self, Problems> {
-        Self::parse("policies/access.cedar", SHIPPED_POLICIES)
+        let digest = digest::of([SHIPPED_SCHEMA, SHIPPED_POLICIES]);
+        match Precompiled::shipped(&digest) {
+            Some(Precompiled { schema, policies, named }) => {
+                Ok(Self::new(SHIPPED_FILE, digest, schema, policies, named))
+            }
+            None => Self::parse(SHIPPED_FILE, SHIPPED_POLICIES),
+        }
     }
 
     /// Parses and validates policies strictly against the shipped schema: a warning counts as
@@ -54,9 +64,19 @@ impl AccessPolicy {
         let warnings = found.validation_warnings().map(|warning| problem(file, text, warning));
         Problems::none_or(errors.chain(warnings).collect())?;
 
-        let digest = digest::of([SHIPPED_SCHEMA, text]);
-        let source = file.to_owned();
-        Ok(Self { policies, named, schema, authorizer: Authorizer::new(), source, digest })
+        Ok(Self::new(file, digest::of([SHIPPED_SCHEMA, text]), schema, policies, named))
+    }
+
+    fn new(
+        source: &str,
+        digest: String,
+        schema: Schema,
+        policies: PolicySet,
+        named: BTreeMap<PolicyId, Named>,
+    ) -> Self {
+        let attributes = named.values().flat_map(|named| named.outline.attributes.iter().cloned()).collect();
+        let (authorizer, source) = (Authorizer::new(), source.to_owned());
+        Self { policies, named, attributes, schema, authorizer, source, digest }
     }
 
     /// Where it is from, and which edition of it this is.
@@ -119,7 +139,7 @@ impl AccessPolicy {
         facts: &ExecutionFacts<'_>,
         terms: &Terms,
     ) -> Result<Question, FactsError> {
-        let resource = facts.entity(terms.now)?;
+        let resource = facts.entity(terms.now, &self.attributes)?;
         let context = terms.context(principal)?;
         self.put(principal, action.uid()?, facts.uid()?, Some(resource), context)
     }
@@ -167,6 +187,11 @@ impl AccessPolicy {
         }
     }
 
+    #[cfg(test)]
+    pub(super) const fn policies(&self) -> &PolicySet {
+        &self.policies
+    }
+
     /// Its permits, in the order of their ids.
     pub(super) fn permits(&self) -> impl Iterator<Item = &Policy> {
         let policies = self.named.keys().filter_map(|id| self.policies.policy(id));
@@ -198,9 +223,18 @@ fn told(asked: Result<Decision, FactsError>) -> Decision {
 
 /// What is kept of a policy besides Cedar's own.
 #[derive(Debug)]
-struct Named {
+pub(super) struct Named {
     reason: String,
     outline: Outline,
+}
+
+impl Named {
+    pub(super) fn of(policy: &Policy) -> Result<Self, String> {
+        let json = policy.to_json();
+        let json = json.map_err(|error| format!("cannot be put into Cedar's JSON form: {error}"))?;
+        let reason = policy.annotation("reason").unwrap_or_default().to_owned();
+        Ok(Self { reason, outline: Outline::of(policy, &json) })
+    }
 }
 
 /// The policies under their `@id`s, and what is kept of each.
@@ -230,7 +264,7 @@ fn named(
         from = found.map_or(from, |offset| offset + source.len());
         let mut report = |message: String| problems.push(Problem { file: file.to_owned(), line, message });
         let given = |key| policy.annotation(key).filter(|value| !value.trim().is_empty());
-        let (Some(id), Some(reason)) = (given("id"), given("reason")) else {
+        let (Some(id), Some(_)) = (given("id"), given("reason")) else {
             report("a policy needs @id(\"...\") and @reason(\"...\"), both with a text".to_owned());
             continue;
         };
@@ -238,12 +272,9 @@ fn named(
         if policies.add(policy.new_id(id.clone())).is_err() {
             report(format!("@id(\"{id}\") is used twice; give each policy an id of its own"));
         }
-        match policy.to_json() {
-            Ok(json) => {
-                let outline = Outline::of(policy, &json);
-                kept.insert(id, Named { reason: reason.to_owned(), outline });
-            }
-            Err(error) => report(format!("cannot be put into Cedar's JSON form: {error}")),
+        match Named::of(policy) {
+            Ok(named) => drop(kept.insert(id, named)),
+            Err(error) => report(error),
         }
     }
     Problems::none_or(problems)?;
