@@ -23,7 +23,9 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+
+use crate::trust;
 
 /// How long an exchange may take, from the connection to the last byte of the answer.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,13 +36,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What the bucket is told about who asks.
 const JOBWARDEN: HeaderValue = HeaderValue::from_static(concat!("jobwarden/", env!("CARGO_PKG_VERSION")));
 
-/// TLS with the system's roots; reading them takes milliseconds. Without any, every call by https
-/// fails and says so; an emulator is called by http.
-static TLS: LazyLock<ClientConfig> = LazyLock::new(|| {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
-});
+/// Made once, for all clients.
+static TLS: LazyLock<ClientConfig> = LazyLock::new(trust::tls);
 
 /// Sends requests. A clone has the same connections.
 #[derive(Debug, Clone)]

@@ -25,5 +25,6 @@ pub mod sdk;
 pub mod settings;
 #[cfg(feature = "functions")]
 pub mod slices;
+mod trust;
 #[cfg(feature = "functions")]
 pub mod validation;
