@@ -1,5 +1,6 @@
 //! The facts of a decision, as Cedar entities and context.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
@@ -58,7 +59,7 @@ impl WholeFacts {
 }
 
 /// The terms of a request: what is asked, from where and when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Terms {
     /// Whether a running execution may be hit.
     pub force: Force,
@@ -100,9 +101,9 @@ fn member(kind: &str, id: &str) -> Result<RestrictedExpression, FactsError> {
 }
 
 /// The value of a fact: for Cedar, and in words for people.
-#[derive(Debug)]
-enum Fact<'a> {
-    Text(&'a str),
+#[derive(Debug, PartialEq)]
+pub(super) enum Fact<'a> {
+    Text(Cow<'a, str>),
     Long(i64),
     Bool(bool),
     Status(Status),
@@ -112,14 +113,30 @@ enum Fact<'a> {
     Written(Vec<String>),
 }
 
-impl Fact<'_> {
+impl<'a> Fact<'a> {
+    fn text(value: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(value))
+    }
+
+    pub(super) fn into_owned(self) -> Fact<'static> {
+        match self {
+            Self::Text(value) => Fact::Text(Cow::Owned(value.into_owned())),
+            Self::Long(value) => Fact::Long(value),
+            Self::Bool(value) => Fact::Bool(value),
+            Self::Status(status) => Fact::Status(status),
+            Self::Time(at) => Fact::Time(at),
+            Self::Age(length) => Fact::Age(length),
+            Self::Written(values) => Fact::Written(values),
+        }
+    }
+
     fn pairs(map: &BTreeMap<String, String>) -> Self {
         Self::Written(map.iter().map(|(key, value)| format!("{key}={value}")).collect())
     }
 
     fn expression(self) -> Result<RestrictedExpression, FactsError> {
         Ok(match self {
-            Self::Text(value) => text(value),
+            Self::Text(value) => text(&value),
             Self::Long(value) => RestrictedExpression::new_long(value),
             Self::Bool(value) => RestrictedExpression::new_bool(value),
             Self::Status(status) => member("Status", status.as_str())?,
@@ -139,7 +156,8 @@ impl Fact<'_> {
     /// It in words, where it may be told and says something: no text is empty, nothing endless.
     fn told(self) -> Option<Value> {
         match self {
-            Self::Text("") | Self::Long(i64::MAX) | Self::Written(_) => None,
+            Self::Long(i64::MAX) | Self::Written(_) => None,
+            Self::Text(value) if value.is_empty() => None,
             Self::Text(value) => Some(json!(value)),
             Self::Long(value) => Some(json!(value)),
             Self::Bool(value) => Some(json!(value)),
@@ -194,8 +212,8 @@ impl ExecutionFacts<'_> {
         let job = &job.job;
         let age = |since: Timestamp| Fact::Age(now.duration_since(since));
         let mut facts = vec![
-            ("jobId", Fact::Text(job_id.as_str())),
-            ("thingName", Fact::Text(row.thing_name.as_str())),
+            ("jobId", Fact::text(job_id.as_str())),
+            ("thingName", Fact::text(row.thing_name.as_str())),
             ("executionNumber", Fact::Long(row.execution_number.get())),
             ("status", Fact::Status(row.status)),
             ("queuedAt", Fact::Time(row.queued_at)),
@@ -203,12 +221,12 @@ impl ExecutionFacts<'_> {
             ("lastUpdatedAt", Fact::Time(row.last_updated_at)),
             ("lastUpdatedAge", age(row.last_updated_at)),
             ("jobNamespaced", Fact::Bool(job.namespace_id.is_some())),
-            ("jobNamespaceId", Fact::Text(job.namespace_id.as_ref().map_or("", |id| id.as_str()))),
+            ("jobNamespaceId", Fact::text(job.namespace_id.as_ref().map_or("", |id| id.as_str()))),
             ("jobRetries", Fact::Bool(job.retries)),
             ("jobContinuous", Fact::Bool(job.continuous)),
         ];
         if let Some((region, account)) = job.place() {
-            facts.extend([("region", Fact::Text(region)), ("account", Fact::Text(account))]);
+            facts.extend([("region", Fact::text(region)), ("account", Fact::text(account))]);
         }
         if let Some(started_at) = row.started_at {
             facts.extend([("startedAt", Fact::Time(started_at)), ("startedAge", age(started_at))]);
@@ -233,10 +251,17 @@ impl ExecutionFacts<'_> {
         facts
     }
 
-    /// The execution with the facts that policies name. No other can change a decision: a policy has no way to
-    /// ask for an entity's attributes but by their names.
-    pub(super) fn entity(&self, now: Timestamp, named: &BTreeSet<String>) -> Result<Entity, FactsError> {
-        let facts = self.facts(now).into_iter().filter(|(name, _)| named.contains(*name));
+    /// The facts of these names. Where they are those that policies name, no other can change a decision: a policy
+    /// has no way to ask for an entity's attributes but by their names.
+    pub(super) fn named(&self, now: Timestamp, names: &BTreeSet<String>) -> Vec<(&'static str, Fact<'_>)> {
+        let mut facts = self.facts(now);
+        facts.retain(|(name, _)| names.contains(*name));
+        facts
+    }
+
+    /// The execution with the facts of these names.
+    pub(super) fn entity(&self, now: Timestamp, names: &BTreeSet<String>) -> Result<Entity, FactsError> {
+        let facts = self.named(now, names).into_iter();
         let attributes = facts.map(|(name, fact)| Ok((name.to_owned(), fact.expression()?)));
         let attributes: Vec<_> = attributes.collect::<Result<_, FactsError>>()?;
         let tags = self.job.tags.iter().map(|(key, value)| (key.clone(), text(value)));
@@ -297,7 +322,7 @@ impl ServiceAction<'_> {
         let now = ("now", Fact::Time(now));
         match self {
             Self::StartSweep { lane, dry_run, releases_plan, .. } => {
-                let lane = ("lane", Fact::Text(lane));
+                let lane = ("lane", Fact::text(lane));
                 let (dry_run, releases_plan) = (Fact::Bool(dry_run), Fact::Bool(releases_plan));
                 context([lane, ("dryRun", dry_run), ("releasesPlan", releases_plan), now], None)
             }

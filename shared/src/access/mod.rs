@@ -6,6 +6,7 @@ mod hypothetical;
 mod needs;
 mod policy;
 mod precompiled;
+mod repeated;
 #[cfg(test)]
 mod tests;
 mod unmet;

@@ -61,6 +61,8 @@ pub(super) struct Outline {
     needs: Needs,
     /// The attributes it names, of whatever.
     pub(super) attributes: BTreeSet<String>,
+    /// Whether it names an execution by its identity.
+    pub(super) names_executions: bool,
 }
 
 impl Outline {
@@ -91,6 +93,7 @@ impl Outline {
             deletes: allows(ExecutionAction::Delete),
             needs: Needs::of(&attributes),
             attributes,
+            names_executions: names_executions(json),
         }
     }
 
@@ -123,6 +126,19 @@ pub(super) fn names_attribute(expression: &Value, name: &str) -> bool {
     let mut attributes = BTreeSet::new();
     collect(expression, &mut attributes);
     attributes.contains(name)
+}
+
+/// Whether an execution's identity stands anywhere: in Cedar's JSON form each has its type beside its id.
+fn names_executions(json: &Value) -> bool {
+    match json {
+        Value::Object(members) => {
+            let of_type = members.get("type").and_then(Value::as_str);
+            of_type.is_some_and(|name| name.ends_with("JobExecution"))
+                || members.values().any(names_executions)
+        }
+        Value::Array(values) => values.iter().any(names_executions),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// Every name that stands behind a dot or a `has`. Cedar's JSON form keeps them under `attr`.

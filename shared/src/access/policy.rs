@@ -1,5 +1,6 @@
 //! Loading an access policy strictly, and asking it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
@@ -12,6 +13,7 @@ use miette::Diagnostic;
 use super::facts::{ExecutionFacts, FactsError, Terms};
 use super::needs::{Needs, Outline, needs};
 use super::precompiled::Precompiled;
+use super::repeated::{Premises, Repeated};
 use super::{DecidingPolicy, Decision, ExecutionAction, Explanation, Principal, Refusal, ServiceAction};
 use crate::digest;
 use crate::source_text::{Problem, Problems, line_of};
@@ -27,8 +29,11 @@ pub struct AccessPolicy {
     named: BTreeMap<PolicyId, Named>,
     /// The attributes that its policies name, of whatever.
     attributes: BTreeSet<String>,
+    /// Whether they name an execution by its identity.
+    name_executions: bool,
     schema: Schema,
     authorizer: Authorizer,
+    repeated: Repeated,
     source: String,
     digest: String,
 }
@@ -75,8 +80,17 @@ impl AccessPolicy {
         named: BTreeMap<PolicyId, Named>,
     ) -> Self {
         let attributes = named.values().flat_map(|named| named.outline.attributes.iter().cloned()).collect();
-        let (authorizer, source) = (Authorizer::new(), source.to_owned());
-        Self { policies, named, attributes, schema, authorizer, source, digest }
+        Self {
+            attributes,
+            name_executions: named.values().any(|named| named.outline.names_executions),
+            policies,
+            named,
+            schema,
+            authorizer: Authorizer::new(),
+            repeated: Repeated::default(),
+            source: source.to_owned(),
+            digest,
+        }
     }
 
     /// Where it is from, and which edition of it this is.
@@ -117,6 +131,25 @@ impl AccessPolicy {
 
     /// Whether `principal` may do `action` to an execution.
     pub fn decide(
+        &self,
+        principal: &Principal,
+        action: ExecutionAction,
+        facts: &ExecutionFacts<'_>,
+        terms: &Terms,
+    ) -> Decision {
+        let decide = || self.decide_anew(principal, action, facts, terms);
+        match principal {
+            Principal::Sweeper(sweeper) if !self.name_executions => {
+                let (sweeper, tags) = (*sweeper, Cow::Borrowed(&facts.job.tags));
+                let facts = facts.named(terms.now, &self.attributes);
+                self.repeated.or_decide(Premises { sweeper, action, facts, tags, terms: *terms }, decide)
+            }
+            Principal::Sweeper(_) | Principal::User(_) => decide(),
+        }
+    }
+
+    /// Whether it may, without a look at the question before.
+    pub(super) fn decide_anew(
         &self,
         principal: &Principal,
         action: ExecutionAction,
