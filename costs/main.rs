@@ -3,7 +3,6 @@
 //!
 //! Run by `dev/costs.py`, which compares what it is told with `recorded.toml`.
 
-mod bucket;
 mod cancel;
 mod heap;
 mod seeds;

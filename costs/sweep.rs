@@ -9,10 +9,9 @@ use shared::retention::Retention;
 use shared::sweep::{
     self, CallRate, DeleteExpired, SliceTime, Starter, SweepId, SweepStatus, Trigger, Worker,
 };
-use tests::{FakeQueue, MADE_UP_AT, MadeUpFleet};
+use tests::{FakeQueue, MADE_UP_AT, MadeUpFleet, PassingBucket};
 use tokio::runtime::Runtime;
 
-use crate::bucket::Bucket;
 use crate::{heap, measured, runtime};
 
 /// What the rows of a page are.
@@ -75,7 +74,7 @@ fn fleet(pages: usize, rows: Rows) -> MadeUpFleet {
 /// A deployment of what deletes, with a fleet.
 struct Scene {
     fleet: MadeUpFleet,
-    bucket: Bucket,
+    bucket: PassingBucket,
     queue: FakeQueue,
     rules: Retention,
     access: AccessPolicy,
@@ -90,7 +89,7 @@ impl Scene {
         let text = text.replace("max_percent = 90", "max_percent = 100");
         Self {
             fleet,
-            bucket: Bucket::new(),
+            bucket: PassingBucket::new(),
             queue: FakeQueue::default(),
             rules: Retention::parse("r.toml", &text).unwrap(),
             access: AccessPolicy::shipped().unwrap(),

@@ -6,24 +6,14 @@
 //! be the sweep.
 
 use std::marker::PhantomData;
-use std::path::PathBuf;
 use std::process::Command;
 
-use async_trait::async_trait;
-use futures_util::stream::BoxStream;
 use jiff::SignedDuration;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult,
-};
 use shared::access::AccessPolicy;
 use shared::operation::Operation;
 use shared::retention::Retention;
 use shared::sweep::{self, CallRate, DeleteExpired, SliceTime, Starter, SweepStatus, Trigger, Worker};
-use tests::{FakeQueue, MADE_UP_AT, MadeUpFleet};
+use tests::{FakeQueue, MADE_UP_AT, MadeUpFleet, PassingBucket};
 
 /// What a child process is told before the size of its fleet.
 const OF_FLEET: &str = "--of-fleet";
@@ -66,7 +56,7 @@ fn sweep(executions: usize, terms: &str) {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let fleet = MadeUpFleet::new((executions / OF_A_JOB, OF_A_JOB), executions, Some(DUE)).with_looks();
-        let bucket = Bucket::new();
+        let bucket = PassingBucket::new();
         let queue = FakeQueue::default();
         let text = include_str!("../../policies/retention.toml")
             .replace("max_actions = 10000", "max_actions = 9999999")
@@ -113,83 +103,4 @@ fn sweep(executions: usize, terms: &str) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     println!("{}", peak.trim().trim_end_matches(" kB"));
-}
-
-/// A bucket that takes the archive and the outcomes without keeping them. The state needs conditional writes and is
-/// kept in memory; what grows with the number of jobs lies in files.
-#[derive(Debug)]
-struct Bucket {
-    states: InMemory,
-    files: LocalFileSystem,
-    folder: PathBuf,
-}
-
-impl Bucket {
-    fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("jobwarden-memory-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Self { states: InMemory::new(), files: LocalFileSystem::new_with_prefix(&folder).unwrap(), folder }
-    }
-
-    fn store(&self, key: &Path) -> &dyn ObjectStore {
-        if key.filename() == Some("state.json") { &self.states } else { &self.files }
-    }
-}
-
-impl Drop for Bucket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-impl std::fmt::Display for Bucket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("bucket")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Bucket {
-    async fn put_opts(
-        &self,
-        to: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> object_store::Result<PutResult> {
-        if to.as_ref().starts_with("sweeps/") {
-            return self.store(to).put_opts(to, payload, options).await;
-        }
-        self.states.put_opts(&Path::from("elsewhere"), PutPayload::new(), PutOptions::default()).await
-    }
-
-    async fn get_opts(&self, from: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        self.store(from).get_opts(from, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        to: &Path,
-        options: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.states.put_multipart_opts(to, options).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, object_store::Result<Path>>,
-    ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.states.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.states.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.files.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
-        self.states.copy_opts(from, to, options).await
-    }
 }
