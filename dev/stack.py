@@ -75,6 +75,8 @@ PARAMETERS = {
     "CancelStaleScheduleState": "DISABLED",
     "ApiRateLimit": "1000",
     "ApiBurstLimit": "1000",
+    # The emulator does not know AWS::Logs::QueryDefinition.
+    "LogQueries": "false",
 }
 
 SOURCES = (
