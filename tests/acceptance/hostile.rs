@@ -150,6 +150,7 @@ async fn a_callers_name_is_a_text_to_log_and_policy() {
         }
         assert_eq!(log.of("request_refused").len(), 1);
         assert_eq!(log.text().matches('\n').count(), 1 + decided.len(), "{text:?}");
+        assert!(!log.text().contains(|c: char| c != '\n' && acts(c)), "{}", log.text());
     }
 }
 

@@ -12,13 +12,12 @@ use shared::execution::Status;
 use shared::expiry::ExpiryCheck;
 use shared::meter;
 use shared::operation::Operation;
-use shared::retention::Retention;
-use shared::sweep::{DeleteExpired, SliceTime, Trigger};
+use shared::sweep::{DeleteExpired, SliceTime};
 use tests::Fault;
 
 use crate::api::{FORCE, NOBODY, OPERATOR};
 use crate::stage::{Stage, days_ago, now};
-use crate::sweep_stage::{DUE, Sweeps, staged, trigger};
+use crate::sweep_stage::{DUE, Sweeps, staged};
 
 /// What was counted, in the order of name and labels.
 #[derive(Debug, Clone, Default)]
@@ -153,8 +152,14 @@ async fn a_sweep_counts_what_its_report_says_however_many_slices_it_takes() {
         assert!(if seconds == 900 { slices == 1 } else { slices > 3 }, "{slices}");
 
         let home = "Sweep=delete-expired Lane=home";
-        assert_eq!(counted.told("Outcomes"), [format!("Outcomes Sweep=delete-expired Outcome=deleted: {DUE}")]);
-        assert_eq!(counted.told("Deletions"), [format!("Deletions Rule=default: {DUE}"), format!("Deletions Source=sweep: {DUE}")]);
+        assert_eq!(
+            counted.told("Outcomes"),
+            [format!("Outcomes Sweep=delete-expired Outcome=deleted: {DUE}")]
+        );
+        assert_eq!(
+            counted.told("Deletions"),
+            [format!("Deletions Rule=default: {DUE}"), format!("Deletions Source=sweep: {DUE}")]
+        );
         assert_eq!(counted.told("SweepsEnded"), [format!("SweepsEnded {home} Status=SUCCEEDED: 1")]);
         assert_eq!(counted.told("Due"), [format!("Due {home}: {DUE}")]);
         assert_eq!(counted.told("RowsSeen"), [format!("RowsSeen {home}: {}", report["rowsSeen"])]);
@@ -167,7 +172,11 @@ async fn a_sweep_counts_what_its_report_says_however_many_slices_it_takes() {
         };
         for reason in ["active", "notYet", "refused"] {
             let told = format!("Kept Sweep=delete-expired Reason={reason}: {}", of(reason));
-            assert!(of(reason) > 0 && counted.told("Kept").contains(&told), "{told}: {:?}", counted.told("Kept"));
+            assert!(
+                of(reason) > 0 && counted.told("Kept").contains(&told),
+                "{told}: {:?}",
+                counted.told("Kept")
+            );
         }
         assert_eq!(counted.told("ArchiveFailures"), Vec::<String>::new());
         assert_eq!(counted.told("ArchiveBytes").len(), 1);
@@ -187,11 +196,83 @@ async fn what_stops_or_fails_and_what_is_not_archived_is_counted() {
     assert_eq!(counted.told("Remaining"), [format!("Remaining {home}: {DUE}")]);
     assert_eq!(counted.told("Deletions"), Vec::<String>::new());
 
-    let stage = staged();
-    stage.script.fail("PutObject archive", 1, Fault::Unavailable);
-    let sweeps = Sweeps::new(&stage);
-    sweeps.started(Operation::DeleteExpired, "delayed").await;
-    sweeps.deliver_all().await;
+    let stage = Stage::with(Status::Succeeded);
+    stage.script.fault("put", 1, Fault::LostBefore);
+    stage.delete(OPERATOR, &[]).await.is(503, "ServiceUnavailableException");
     assert_eq!(counted.told("ArchiveFailures"), ["ArchiveFailures: 1"]);
-    assert_eq!(counted.told("Deletions").len(), 2);
+    assert_eq!((counted.told("ArchiveBytes"), counted.told("Deletions")), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelling_sweep_and_exact_expiry_count_their_own() {
+    let counted = Counted::default();
+    let _guard = counted.begin();
+    let stage = staged();
+    let sweeps = Sweeps::of_everything(&stage);
+    sweeps.started(Operation::CancelStale, "stale").await;
+    sweeps.deliver_all().await;
+    assert_eq!(counted.told("Outcomes"), ["Outcomes Sweep=cancel-stale Outcome=canceled: 2"]);
+    let by = ["Cancellations Rule=default: 2", "Cancellations Source=sweep: 2"];
+    assert_eq!(counted.told("Cancellations"), by);
+
+    let ended = days_ago(31);
+    let due_at = ended + SignedDuration::from_hours(24 * 30);
+    let check: ExpiryCheck = serde_json::from_value(serde_json::json!({
+        "jobId": "fw-1", "thingName": "due-0", "status": "SUCCEEDED", "endedAt": ended, "dueAt": due_at,
+    }))
+    .unwrap();
+    let time = SliceTime { now: now(), deadline: now() + SignedDuration::from_secs(900) };
+    sweeps.worker::<DeleteExpired>().check_expiry(&check, time).await.unwrap();
+    assert_eq!(counted.told("Deletions"), ["Deletions Rule=default: 1", "Deletions Source=expiry: 1"]);
+}
+
+/// What only the adapters count, and what is of a document that may change; aws/ has the tests of these.
+const ELSEWHERE: [&str; 3] = ["Calls", "Throttles", "PolicyAge"];
+
+#[tokio::test(start_paused = true)]
+async fn every_metric_that_is_listed_is_counted_under_its_dimensions_and_no_other_is() {
+    let counted = Counted::default();
+    let _guard = counted.begin();
+    for caller in [OPERATOR, NOBODY] {
+        Stage::with(Status::Queued).cancel(caller, &[], "").await;
+    }
+    for operation in [Operation::DeleteExpired, Operation::CancelStale] {
+        let stage = staged();
+        let sweeps = Sweeps::of_everything(&stage);
+        sweeps.started(operation, "all").await;
+        sweeps.deliver_all().await;
+    }
+    let stage = Stage::with(Status::Succeeded);
+    stage.script.fault("put", 1, Fault::LostBefore);
+    stage.delete(OPERATOR, &[]).await;
+
+    let mut listed = BTreeSet::new();
+    for metric in meter::ALL.iter().filter(|metric| !ELSEWHERE.contains(&metric.name)) {
+        for dimensions in metric.dimensions {
+            let names = dimensions.iter().map(|name| (*name).to_owned()).collect();
+            listed.insert((metric.name.to_owned(), names));
+        }
+    }
+    assert_eq!(counted.kinds(), listed);
+}
+
+/// The rows of a table, cell by cell.
+fn rows(document: &str) -> impl Iterator<Item = Vec<String>> {
+    let rows = document.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.split('|').map(|cell| cell.trim().replace('`', "")).collect())
+}
+
+#[test]
+fn docs_metrics_md_has_each_metric_with_its_unit_and_dimensions() {
+    let document = include_str!("../../docs/metrics.md");
+    let told: Vec<_> = rows(document).map(|row| (row[1].clone(), row[2].clone(), row[3].clone())).collect();
+    let listed = meter::ALL.iter().map(|metric| {
+        let sets = metric
+            .dimensions
+            .iter()
+            .map(|set| if set.is_empty() { "none".to_owned() } else { set.join(" + ") });
+        let sets: Vec<_> = sets.collect();
+        (metric.name.to_owned(), format!("{:?}", metric.unit), sets.join(", "))
+    });
+    assert_eq!(told, listed.collect::<Vec<_>>());
 }
