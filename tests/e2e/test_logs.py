@@ -1,4 +1,4 @@
-"""What the deployed functions log: the audit trail in its schema, ids that lead on, metrics as they are listed, no secrets."""
+"""What the deployed functions log: an audit trail in its schema, ids that lead on, metrics as listed, no secrets."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def problems(lines: list[dict]) -> list[list[str]]:
 @pytest.fixture(scope="module")
 def logged(world, operator, nobody) -> dict[str, list]:
     """The logs of all functions after a request of each kind and a sweep."""
-    m = world.execution(
-        "IN_PROGRESS", document=json.dumps({"x": DOCUMENT}), tags=[{"Key": "note", "Value": TAG}]
-    )
+    m = world.execution("IN_PROGRESS", document=json.dumps({"x": DOCUMENT}), tags=[{"Key": "note", "Value": TAG}])
     world.devices.update_job_execution(
         jobId=m.job, thingName=m.thing, status="SUCCEEDED", statusDetails={"why": DETAIL}
     )
@@ -52,7 +50,10 @@ def logged(world, operator, nobody) -> dict[str, list]:
         nobody.boto3().delete_job_execution(**m.delete)
     iot.delete_job_execution(**m.delete)
     iot.cancel_job_execution(**waiting.cancel, statusDetails={"why": DETAIL})
-    assert operator.wire.send("POST", "/decisions", body={"action": "CancelJobExecution", "status": "QUEUED"}).status == 200
+    assert (
+        operator.wire.send("POST", "/decisions", body={"action": "CancelJobExecution", "status": "QUEUED"}).status
+        == 200
+    )
     sweeps = jobwarden_client.Sweeps(operator.session, operator.api_url)
     sweep = sweeps.start("delete-expired", dryRun=True)["sweepId"]
     wait_until("the end of the sweep", lambda: sweeps.get(sweep)["status"] == "SUCCEEDED", 90)
@@ -99,7 +100,7 @@ def test_a_decision_leads_to_the_request_of_aws_and_to_the_archive(logged, world
     assert call["fields"]["operation"] == "DeleteJobExecution"
     assert call["fields"]["aws_request_id"]
     assert "error" not in call["fields"]
-    refused = [line for line in lines(logged, "DeleteExecution", "request_refused")][-1]["fields"]
+    refused = lines(logged, "DeleteExecution", "request_refused")[-1]["fields"]
     assert refused["request_id"] in {
         line["fields"]["request_id"]
         for line in lines(logged, "DeleteExecution", "decision")

@@ -24,7 +24,7 @@ def of_type(deployed: dict, kind: str) -> dict[str, dict]:
 
 
 def listed() -> set[tuple[str, frozenset[str]]]:
-    """The metrics that the functions count, each with its dimensions: a test in Rust holds the page against the code."""
+    """The metrics that the functions count, each with its dimensions; the tests in Rust hold the page against them."""
     rows = [line.split("|") for line in (ROOT / "docs/metrics.md").read_text().splitlines() if line.startswith("| `")]
     return {
         (row[1].strip(" `"), frozenset() if names == "none" else frozenset(names.split(" + ")))
@@ -64,7 +64,7 @@ def test_every_metric_of_the_dashboard_is_one_that_is_counted_and_all_of_them_ar
     (dashboard,) = of_type(deployed, "AWS::CloudWatch::Dashboard").values()
     widgets = json.loads(text(dashboard["DashboardBody"]))["widgets"]
     shown = set()
-    for (metric, *more) in (metric for widget in widgets for metric in widget["properties"]["metrics"]):
+    for metric, *more in (metric for widget in widgets for metric in widget["properties"]["metrics"]):
         if isinstance(metric, dict):
             namespace, names, name = SEARCH.fullmatch(metric["expression"]).groups()
             shown.add((name, frozenset(names.split(","))))
