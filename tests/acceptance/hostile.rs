@@ -271,10 +271,8 @@ const SECRETS: [&str; 3] = ["hunter-tag", "hunter-detail", "hunter-sent"];
 #[tokio::test(start_paused = true)]
 async fn no_line_holds_what_devices_and_people_wrote() {
     let (log, _guard) = Log::begin();
-    let setup = || JobSetup {
-        tags: [("note".to_owned(), SECRETS[0].to_owned())].into(),
-        ..JobSetup::default()
-    };
+    let setup =
+        || JobSetup { tags: [("note".to_owned(), SECRETS[0].to_owned())].into(), ..JobSetup::default() };
     let details = || [("step".to_owned(), SECRETS[1].to_owned())].into();
     for caller in [OPERATOR, crate::api::NOBODY] {
         let stage = Stage::with_job(Status::Queued, setup());

@@ -2,16 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, LocalRecorderGuard, Metadata, Recorder,
     SharedString, Unit,
 };
+use shared::document::{Current, Edition, Editions};
 use shared::execution::Status;
 use shared::expiry::ExpiryCheck;
 use shared::meter;
 use shared::operation::Operation;
+use shared::ports::Cause;
+use shared::retention::Retention;
 use shared::sweep::{DeleteExpired, SliceTime};
 use tests::Fault;
 
@@ -226,7 +231,32 @@ async fn a_cancelling_sweep_and_exact_expiry_count_their_own() {
     assert_eq!(counted.told("Deletions"), ["Deletions Rule=default: 1", "Deletions Source=expiry: 1"]);
 }
 
-/// What only the adapters count, and what is of a document that may change; aws/ has the tests of these.
+/// Where the rules of this test are from: there once, and nobody can be asked for newer ones.
+#[derive(Debug, Default)]
+struct Once(Mutex<bool>);
+
+impl Editions for Once {
+    fn newer(&self) -> BoxFuture<'_, Result<Option<Edition>, Cause>> {
+        let asked = std::mem::replace(&mut *self.0.lock().unwrap(), true);
+        let text = include_str!("../../policies/retention.toml").to_owned();
+        let edition = Edition { source: "once".to_owned(), text };
+        Box::pin(async move { if asked { Err("no network".into()) } else { Ok(Some(edition)) } })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_tells_its_age_when_it_is_used_and_none_where_it_cannot_change() {
+    let counted = Counted::default();
+    let _guard = counted.begin();
+    Current::fixed(Retention::shipped().unwrap()).get().await;
+    assert_eq!(counted.told("PolicyAge"), Vec::<String>::new());
+    let rules = Current::<Retention>::open(Once::default()).await.unwrap();
+    tokio::time::advance(Duration::from_secs(100)).await;
+    rules.get().await;
+    assert_eq!(counted.told("PolicyAge"), ["PolicyAge Document=retention rules: 100"]);
+}
+
+/// What only the adapters count, of which tests/e2e/test_logs.py sees the lines, and what has a test above.
 const ELSEWHERE: [&str; 3] = ["Calls", "Throttles", "PolicyAge"];
 
 #[tokio::test(start_paused = true)]

@@ -64,8 +64,8 @@ def logged(world, operator, nobody) -> dict[str, list]:
 
 
 def lines(logged: dict[str, list], function: str, event: str) -> list[dict]:
-    dicts = [line for line in logged[function] if isinstance(line, dict) and "fields" in line]
-    return [line for line in dicts if line["fields"].get("event") == event]
+    events = [line for line in logged[function] if isinstance(line, dict) and "fields" in line]
+    return [line for line in events if line["fields"].get("event") == event]
 
 
 def test_every_line_of_the_audit_trail_fits_its_schema(logged):
@@ -153,3 +153,27 @@ def test_no_line_holds_a_secret(logged, world):
         for secret in (*secrets, DOCUMENT, DETAIL, TAG):
             assert secret not in text, function
         assert not SIGNED.search(text), function
+
+
+def test_a_throttled_call_is_counted_and_told(world, operator, faults):
+    m = world.execution("QUEUED")
+    rule = {
+        "service": "iot",
+        "operation": "CancelJobExecution",
+        "error": {"code": "ThrottlingException", "status": 400},
+    }
+    iot = operator.boto3()
+    with (
+        world.configured("CancelExecution", AWS_ENDPOINT_URL_IOT=faults.url),
+        faults.injected(rule),
+        pytest.raises(iot.exceptions.ThrottlingException),
+    ):
+        iot.cancel_job_execution(**m.cancel)
+    (call,) = [
+        line["fields"]
+        for line in world.stack.events("CancelExecution")
+        if line["fields"].get("event") == "aws_call" and line["fields"]["job_id"] == m.job
+    ]
+    assert call["error"] == "ThrottlingException"
+    counted = [line for line in world.stack.logs("CancelExecution") if isinstance(line, dict) and "Throttles" in line]
+    assert [(line.get("Operation"), line["Throttles"]) for line in counted] == [(None, 1), ("CancelJobExecution", 1)]
