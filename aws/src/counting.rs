@@ -12,7 +12,7 @@ use shared::meter;
 static COLLECTOR: OnceLock<&'static Collector> = OnceLock::new();
 
 /// Starts to count, into the namespace that the stack gives its functions. Without one nothing is counted.
-pub(crate) fn init() {
+pub fn init() {
     let namespace = std::env::var_os("METRICS_NAMESPACE").and_then(|namespace| namespace.into_string().ok());
     if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
         start(namespace);

@@ -7,17 +7,13 @@ use shared::ports::{Cause, chain};
 use tracing::{Level, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::counting;
-
-/// Starts logging at the level that Lambda's logging configuration names; INFO without one. What is counted goes the
-/// same way.
+/// Starts logging at the level that Lambda's logging configuration names; INFO without one.
 pub fn init() {
     let level = std::env::var_os("AWS_LAMBDA_LOG_LEVEL")
         .and_then(|level| level.to_str()?.parse().ok())
         .unwrap_or(Level::INFO);
     // Nothing else logs; if something did, it would go on.
     let _ = tracing::subscriber::set_global_default(subscriber(level, io::stdout));
-    counting::init();
 }
 
 /// What writes the lines of a function.
