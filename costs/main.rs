@@ -40,6 +40,7 @@ fn measured(work: &mut dyn FnMut()) {
 /// Measures with the log of a function, on standard output, because every decision leaves a line there.
 fn logged(part: impl FnOnce()) {
     aws::logging::init();
+    aws::counting::init();
     part();
 }
 

@@ -135,7 +135,7 @@ def count(callgrind: list[str], part: str) -> int:
     out.unlink(missing_ok=True)
     options = ["--tool=callgrind", "--toggle-collect=*costs*measured*", f"--callgrind-out-file={out.name}"]
     done = subprocess.run(
-        ["env", "--ignore-environment", *callgrind, *options, "./costs", part],
+        ["env", "--ignore-environment", "METRICS_NAMESPACE=Jobwarden/costs", *callgrind, *options, "./costs", part],
         cwd=OUTPUT, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     counted = re.search(r"^summary: (\d+)$", out.read_text() if done.returncode == 0 else "", re.MULTILINE)

@@ -75,6 +75,8 @@ PARAMETERS = {
     "CancelStaleScheduleState": "DISABLED",
     "ApiRateLimit": "1000",
     "ApiBurstLimit": "1000",
+    # The emulator does not know AWS::Logs::QueryDefinition.
+    "LogQueries": "false",
 }
 
 SOURCES = (
@@ -357,6 +359,10 @@ class Stack:
         """What a function has logged, oldest first: dicts where it logged JSON, else strings."""
         slug = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in function).lstrip("-")
         return [_json_or_text(message) for message in self._log_messages(f"/aws/lambda/{STACK_NAME}-{slug}")]
+
+    def events(self, function: str) -> list[dict[str, Any]]:
+        """Of that, the lines about events: a line of metrics has no `fields`."""
+        return [line for line in self.logs(function) if isinstance(line, dict) and "fields" in line]
 
     def _log_messages(self, group: str) -> Iterator[str]:
         logs = self.client("logs")

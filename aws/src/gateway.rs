@@ -10,6 +10,8 @@ use shared::api::{ApiError, ApiRequest, ApiResponse, ErrorCode, Identified, Size
 use shared::ids::Violation;
 use shared::ports::chain;
 
+use crate::counting;
+
 /// A call of the API, as the gateway passes it on.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -33,17 +35,20 @@ pub async fn answer<F>(event: Value, handle: impl FnOnce(Call) -> F) -> ApiGatew
 where
     F: Future<Output = Result<ApiResponse, ApiError>>,
 {
+    let request_id = event.pointer("/requestContext/requestId").and_then(Value::as_str).unwrap_or_default();
+    let request_id = request_id.to_owned();
     let answered = match call(event) {
         // Boxed: nested whole, the futures of a call overflow the compiler's depth.
         Ok(call) => Box::pin(handle(call)).await,
         Err(error) => Err(error),
     };
-    response(answered.unwrap_or_else(|error| {
+    let answer = answered.unwrap_or_else(|error| {
         let cause = error.cause.as_ref().map(|cause| chain(&**cause)).unwrap_or_default();
         match error.code {
             ErrorCode::ServiceUnavailable => {
                 tracing::error!(
                     event = "request_failed",
+                    request_id,
                     error = error.code.as_str(),
                     message = error.message,
                     cause
@@ -57,6 +62,7 @@ where
             | ErrorCode::Throttling => {
                 tracing::info!(
                     event = "request_refused",
+                    request_id,
                     error = error.code.as_str(),
                     message = error.message,
                     cause
@@ -64,7 +70,9 @@ where
             }
         }
         error.into()
-    }))
+    });
+    counting::flush();
+    response(answer)
 }
 
 fn call(mut event: Value) -> Result<Call, ApiError> {

@@ -4,6 +4,8 @@
 pub mod bucket;
 pub mod clock;
 #[cfg(feature = "functions")]
+pub mod counting;
+#[cfg(feature = "functions")]
 pub mod documents;
 #[cfg(feature = "functions")]
 pub mod gateway;

@@ -16,11 +16,12 @@ use shared::operation::Operation;
 use shared::ports::{Cause, FurtherLanes, ReadJobs, SliceQueue, chain};
 use shared::retention::Retention;
 use shared::sweep::{Act, CallRate, CheckError, SliceError, SliceMessage, SliceTime, Worker};
+use tracing::Instrument;
 
 use crate::lanes::{LaneClients, Session};
 use crate::queue::Queues;
 use crate::settings::Settings;
-use crate::{bucket, documents, sdk};
+use crate::{bucket, counting, documents, sdk};
 
 /// How long a message waits after its first failure; twice as long after each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
@@ -128,6 +129,7 @@ impl<I: ReadJobs, B: ObjectStore, Q: SliceQueue, A: Act<I>> SliceFunction<I, B, 
             failure.item_identifier = record.message_id.unwrap_or_default();
             response.batch_item_failures.push(failure);
         }
+        counting::flush();
         Ok(response)
     }
 
@@ -197,8 +199,10 @@ async fn one<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
             return Err(Failed::Unreadable);
         }
     };
+    // Whatever is logged in between can be told to belong to the sweep.
+    let span = tracing::info_span!("slice", sweep_id = %message.sweep_id, step = message.step);
     // Boxed: nested whole, the futures of a slice overflow the compiler's depth.
-    match Box::pin(worker.run(&message, holder, time)).await {
+    match Box::pin(worker.run(&message, holder, time)).instrument(span).await {
         Ok(end) => {
             tracing::info!(event = "slice_ended", sweep_id = %message.sweep_id, step = message.step, ?end);
             Ok(())
@@ -223,7 +227,8 @@ async fn expiry<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
     check: &ExpiryCheck,
     time: SliceTime,
 ) -> Result<(), Failed> {
-    let error = match Box::pin(worker.check_expiry(check, time)).await {
+    let span = tracing::info_span!("check", name = check.name());
+    let error = match Box::pin(worker.check_expiry(check, time)).instrument(span).await {
         Ok(end) => {
             tracing::info!(event = "expiry_ended", name = check.name(), ?end);
             return Ok(());

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::DecidingPolicy;
 use crate::execution::{Execution, ExecutionRow, Identity, JobFacts};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version};
+use crate::meter;
 
 /// What is known of an execution when it is archived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,7 +285,8 @@ pub async fn write_job(
     Ok(JobReceipt { job_id: record.job.job.job_id.clone() })
 }
 
-/// Writes items as compressed JSON Lines in one new object; one that exists is never replaced.
+/// Writes items of the archive, or what came of them, as compressed JSON Lines in one new object; one that exists
+/// is never replaced.
 ///
 /// # Errors
 /// When the bucket did not acknowledge the object.
@@ -293,6 +295,27 @@ pub(crate) async fn write_lines(
     key: &str,
     items: &[impl Serialize],
 ) -> Result<(), ArchiveError> {
+    match put_lines(bucket, key, items).await {
+        Ok(bytes) => {
+            meter::archived(bytes);
+            Ok(())
+        }
+        Err(error) => {
+            meter::not_archived();
+            Err(error)
+        }
+    }
+}
+
+/// Writes items as compressed JSON Lines in one new object. Tells how many bytes they take there.
+///
+/// # Errors
+/// When the bucket did not acknowledge the object.
+pub(crate) async fn put_lines(
+    bucket: &dyn ObjectStore,
+    key: &str,
+    items: &[impl Serialize],
+) -> Result<usize, ArchiveError> {
     let mut lines = Vec::new();
     for item in items {
         serde_json::to_writer(&mut lines, item)?;
@@ -300,13 +323,14 @@ pub(crate) async fn write_lines(
     }
     let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
     compressed.write_all(&lines)?;
-    let payload = PutPayload::from(compressed.finish()?);
+    let compressed = compressed.finish()?;
+    let bytes = compressed.len();
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-    match bucket.put_opts(&Path::from(key), payload, options).await {
-        Ok(_) => Ok(()),
+    match bucket.put_opts(&Path::from(key), PutPayload::from(compressed), options).await {
+        Ok(_) => Ok(bytes),
         // The bucket's client sends a write again when its answer is lost, and conflicts with itself.
         Err(error @ object_store::Error::AlreadyExists { .. }) => {
-            if get(bucket, key).await?.as_bytes() == lines { Ok(()) } else { Err(error.into()) }
+            if get(bucket, key).await?.as_bytes() == lines { Ok(bytes) } else { Err(error.into()) }
         }
         Err(error) => Err(error.into()),
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::access::AccessPolicy;
+use crate::meter;
 use crate::ports::{Cause, chain};
 use crate::retention::Retention;
 use crate::source_text::Problems;
@@ -127,7 +128,11 @@ impl<D: Document> Current<D> {
         if let Some(editions) = self.editions.as_deref().filter(|_| self.kept().is_time_to_look()) {
             self.take_over(editions.newer().await);
         }
-        Arc::clone(&self.kept().document)
+        let kept = self.kept();
+        if self.editions.is_some() {
+            meter::document(D::NAME, kept.last_seen.elapsed());
+        }
+        Arc::clone(&kept.document)
     }
 
     fn take_over(&self, found: Result<Option<Edition>, Cause>) {

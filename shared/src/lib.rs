@@ -13,6 +13,7 @@ pub mod expiry;
 pub mod guard;
 pub mod ids;
 pub mod lane;
+pub mod meter;
 pub mod operation;
 pub mod ports;
 pub mod retention;

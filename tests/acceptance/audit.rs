@@ -1,5 +1,7 @@
 //! The audit trail: every decision leaves a line, and one that cannot be made raises an alarm.
 
+use std::collections::BTreeSet;
+
 use read_sweeps::ReadSweeps;
 use serde_json::{Value, json};
 use shared::access::AccessPolicy;
@@ -81,4 +83,37 @@ async fn a_decision_that_cannot_be_made_is_told_to_the_alarm() {
     let answer = start(&Stage::new(), access, OPERATOR).await;
     assert_eq!(answer["statusCode"], 403);
     assert_eq!((log.of("policy_error").len(), &log.of("decision")[0]["outcome"]), (1, &json!("policyError")));
+}
+
+/// What docs/audit.schema.json has of the lines about executions or about the service: the members that it wants,
+/// and those that it lets through. What their values may be is held by the tests of the deployed functions.
+fn members(of: &str) -> [BTreeSet<String>; 2] {
+    let schema: Value = serde_json::from_str(include_str!("../../docs/audit.schema.json")).unwrap();
+    let of = &schema["$defs"][of];
+    assert_eq!(of["additionalProperties"], false);
+    let required = of["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
+    let known = of["properties"].as_object().unwrap().keys().cloned();
+    [required.collect(), known.collect()]
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_line_has_the_members_of_the_schema_and_no_other() {
+    let (log, _guard) = Log::begin();
+    let stage = Stage::with(Status::Queued);
+    for caller in [OPERATOR, NOBODY] {
+        stage.delete(caller, &[]).await;
+        stage.cancel(caller, &[], "").await;
+        start(&stage, AccessPolicy::shipped().unwrap(), caller).await;
+    }
+    let lines = log.of("decision");
+    let mut seen = BTreeSet::new();
+    for line in &lines {
+        let kind = if line.get("job_id").is_some() { "execution" } else { "service" };
+        let [required, known] = members(kind);
+        let told: BTreeSet<_> = line.as_object().unwrap().keys().cloned().collect();
+        assert!(required.is_subset(&told) && told.is_subset(&known), "{line}");
+        assert_eq!(line["audit_version"], 1);
+        seen.insert(kind);
+    }
+    assert_eq!((lines.len(), seen.len()), (6, 2));
 }

@@ -150,6 +150,7 @@ async fn a_callers_name_is_a_text_to_log_and_policy() {
         }
         assert_eq!(log.of("request_refused").len(), 1);
         assert_eq!(log.text().matches('\n').count(), 1 + decided.len(), "{text:?}");
+        assert!(!log.text().contains(|c: char| c != '\n' && acts(c)), "{}", log.text());
     }
 }
 
@@ -262,4 +263,38 @@ async fn what_people_and_devices_wrote_is_in_the_records_as_it_was() {
     assert!(hostile().iter().all(|text| text == "*" || !told.contains(text)));
     assert_eq!(log.of("policy_error").len(), 0);
     assert!(!log.text().contains(|c: char| c != '\n' && acts(c)));
+}
+
+/// Words that are where nobody but the fleet's own people and devices should read them.
+const SECRETS: [&str; 3] = ["hunter-tag", "hunter-detail", "hunter-sent"];
+
+#[tokio::test(start_paused = true)]
+async fn no_line_holds_what_devices_and_people_wrote() {
+    let (log, _guard) = Log::begin();
+    let setup =
+        || JobSetup { tags: [("note".to_owned(), SECRETS[0].to_owned())].into(), ..JobSetup::default() };
+    let details = || [("step".to_owned(), SECRETS[1].to_owned())].into();
+    for caller in [OPERATOR, crate::api::NOBODY] {
+        let stage = Stage::with_job(Status::Queued, setup());
+        stage.iot.change("fw", "pump", |execution| execution.details = details());
+        let body = json!({"statusDetails": {"why": SECRETS[2]}}).to_string();
+        stage.delete(caller, &[("force", "true")]).await;
+        stage.cancel(caller, &[], &body).await;
+        stage.cancel(caller, &[], &format!("{body}]")).await;
+    }
+    let stage = Stage::new();
+    stage.iot.job("fw", days_ago(100), setup());
+    stage.iot.execution("fw", "due-1", Status::Succeeded, days_ago(99), days_ago(98));
+    stage.iot.change("fw", "due-1", |execution| execution.details = details());
+    let rule = "[[rule]]\nname = \"all\"\njob_tags = { note = \"*\" }\n\
+                delete_after = { SUCCEEDED = \"1d\", FAILED = \"1d\", TIMED_OUT = \"1d\", REJECTED = \"1d\", \
+                REMOVED = \"1d\", CANCELED = \"1d\" }\narchive = \"full\"\n\n";
+    let sweeps = Sweeps::with_rule(&stage, rule);
+    sweeps.started(Operation::DeleteExpired, "secrets").await;
+    sweeps.deliver_all().await;
+    assert_eq!(things(&stage.iot, "due-"), BTreeSet::new());
+    assert!(log.of("decision").len() == 4 && log.of("sweep_finished").len() == 1, "{}", log.text());
+    for secret in SECRETS {
+        assert!(!log.text().contains(secret), "{secret}: {}", log.text());
+    }
 }

@@ -33,6 +33,9 @@ impl Log {
     /// Begins to log, until what is given is dropped.
     pub(crate) fn begin() -> (Self, DefaultGuard) {
         let log = Self::default();
+        #[cfg(feature = "functions")]
+        let subscriber = aws::logging::subscriber(tracing::Level::INFO, log.clone());
+        #[cfg(not(feature = "functions"))]
         let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
         let guard = tracing::subscriber::set_default(subscriber);
         (log, guard)

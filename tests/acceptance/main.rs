@@ -29,6 +29,8 @@ mod keep_last;
 #[cfg(feature = "functions")]
 mod lanes;
 mod log;
+#[cfg(feature = "functions")]
+mod meters;
 mod races;
 mod retire;
 mod stage;

@@ -84,7 +84,7 @@ def test_what_ends_is_deleted_when_its_retention_is_over_and_its_schedule_is_gon
     records = [r for r in world.archived("expiry") if r["job"]["jobId"] in (plain.job, held.job)]
     assert [(r["job"]["jobId"], r["execution"]["thingName"]) for r in records] == [(plain.job, plain.thing)]
     assert records[0]["principal"] == "sweeper delete-expired"
-    logged = [line["fields"] for line in world.stack.logs("DeleteExpired") if isinstance(line, dict)]
+    logged = [line["fields"] for line in world.stack.events("DeleteExpired")]
     checked = [f for f in logged if f.get("event") == "expiry_checked" and f["job_id"] == plain.job]
     assert len(checked) == 1, checked
     assert f"expiry {checked[0]['name']}" == records[0]["origin"]

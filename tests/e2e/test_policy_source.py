@@ -135,7 +135,7 @@ def test_a_deployment_in_appconfig_flips_a_decision_and_flips_it_back(world, ope
     in_force(world, operator, again)
     iot.cancel_job_execution(**m.cancel)
     assert world.status(m) == "CANCELED"
-    lines = [line["fields"] for line in world.stack.logs("CancelExecution") if isinstance(line, dict)]
+    lines = [line["fields"] for line in world.stack.events("CancelExecution")]
     audited = {line["policy_source"].rpartition(" ")[2] for line in lines if line.get("event") == "decision"}
     assert {shipped, frozen, again} <= audited
 
@@ -167,7 +167,7 @@ def test_a_version_that_is_not_valid_never_comes_into_force(world, operator, app
 
     def rejected() -> list[dict]:
         assert asked(world, operator)[1]["policySource"].endswith(f" {good}")
-        lines = [line["fields"] for line in world.stack.logs("CancelExecution") if isinstance(line, dict)]
+        lines = [line["fields"] for line in world.stack.events("CancelExecution")]
         return [line for line in lines if line.get("event") == "document_rejected"]
 
     line = wait_until("the version to be rejected", rejected, IN_FORCE_SECONDS, every=1)[-1]

@@ -1,6 +1,7 @@
 //! What an error of the SDK means, once for all operations.
 
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
+use shared::meter;
 use shared::ports::{Cause, MutationError, ReadError};
 
 use crate::lanes::role_is_refused;
@@ -57,7 +58,8 @@ impl Fault {
         }
     }
 
-    pub(super) fn mutation(self) -> MutationError {
+    pub(super) fn mutation(self, operation: &'static str) -> MutationError {
+        self.count(operation);
         match self {
             Self::NotFound(message) => MutationError::NotFound(message),
             Self::InvalidState(message) => MutationError::InvalidState(message),
@@ -70,6 +72,7 @@ impl Fault {
     }
 
     pub(super) fn read(self, operation: &'static str) -> ReadError {
+        self.count(operation);
         match self {
             Self::NotFound(message) => ReadError::NotFound(message),
             Self::Throttled(source) => ReadError::Throttled { operation, source },
@@ -87,6 +90,12 @@ impl Fault {
         match self {
             Self::Invalid(message) if token.is_some() => ReadError::InvalidToken(message.into()),
             other => other.read(operation),
+        }
+    }
+
+    fn count(&self, operation: &'static str) {
+        if matches!(self, Self::Throttled(_)) {
+            meter::throttled(operation);
         }
     }
 }

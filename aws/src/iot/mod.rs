@@ -3,14 +3,15 @@
 mod answer;
 mod convert;
 mod fault;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
 use aws_config::SdkConfig;
-use aws_sdk_iot::Client;
 use aws_sdk_iot::types::JobExecutionStatus;
+use aws_sdk_iot::{Client, Config};
 use shared::archive::{Delete, DeleteJob};
 use shared::execution::{Execution, ExecutionRow, Job, Status, ToldJob, UnreadableRow};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
@@ -21,6 +22,7 @@ use shared::ports::{
 
 use answer::Answer;
 use fault::Fault;
+use told::{Counted, Target, answered};
 
 /// The most that AWS gives on a page.
 const PAGE: i32 = 250;
@@ -73,7 +75,8 @@ impl MayDelete for ToCancelAndDelete {}
 impl<R> Iot<R> {
     /// A client of AWS IoT.
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config), right: PhantomData }
+        let config = Config::from(config).to_builder().interceptor(Counted).build();
+        Self { client: Client::from_conf(config), right: PhantomData }
     }
 }
 
@@ -89,7 +92,8 @@ impl<R: MayCancel> CancelExecutions for Iot<R> {
             .status_details
             .as_ref()
             .map(|details| details.pairs().iter().map(|(key, value)| (key.clone(), value.clone())).collect());
-        self.client
+        let answer = self
+            .client
             .cancel_job_execution()
             .job_id(cancel.job_id.as_str())
             .thing_name(cancel.thing_name.as_str())
@@ -97,38 +101,35 @@ impl<R: MayCancel> CancelExecutions for Iot<R> {
             .expected_version(cancel.expected_version.get())
             .set_status_details(details)
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| Fault::of(error).mutation())
+            .await;
+        let target = Target { job: &cancel.job_id, thing: Some(&cancel.thing_name), number: None };
+        answered("CancelJobExecution", target, answer)
     }
 }
 
 impl<R: MayDelete> DeleteExecutions for Iot<R> {
     /// Sends no `force`: AWS takes an absent one for false.
     async fn delete(&self, delete: &Delete) -> Result<(), MutationError> {
-        self.client
+        let answer = self
+            .client
             .delete_job_execution()
             .job_id(delete.job_id().as_str())
             .thing_name(delete.thing_name().as_str())
             .execution_number(delete.execution_number().get())
             .set_namespace_id(delete.namespace_id().map(|namespace| namespace.as_str().to_owned()))
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| Fault::of(error).mutation())
+            .await;
+        let number = Some(delete.execution_number());
+        let target = Target { job: delete.job_id(), thing: Some(delete.thing_name()), number };
+        answered("DeleteJobExecution", target, answer)
     }
 }
 
 impl DeleteJobs for Iot<ToDelete> {
     /// Sends no `force`: AWS takes an absent one for false.
     async fn delete_job(&self, delete: &DeleteJob) -> Result<(), MutationError> {
-        self.client
-            .delete_job()
-            .job_id(delete.job_id().as_str())
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| Fault::of(error).mutation())
+        let answer = self.client.delete_job().job_id(delete.job_id().as_str()).send().await;
+        answered("DeleteJob", Target { job: delete.job_id(), thing: None, number: None }, answer)
     }
 }
 

@@ -11,6 +11,7 @@ use shared::ports::Cause;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     aws::logging::init();
+    aws::counting::init();
     aws::logging::exit(serve().await)
 }
 

@@ -42,6 +42,7 @@ impl<S: ExpirySchedules> ScheduleExpiry<S> {
             );
             checks.push(json!({ "name": name, "at": at, "scheduled": scheduled }));
         }
+        aws::counting::flush();
         Ok(json!({ "checks": checks }))
     }
 }

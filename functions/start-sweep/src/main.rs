@@ -12,6 +12,7 @@ use start_sweep::StartSweep;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     aws::logging::init();
+    aws::counting::init();
     aws::logging::exit(serve().await)
 }
 

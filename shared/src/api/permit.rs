@@ -4,7 +4,8 @@ use tracing::info;
 
 use super::{ApiError, ErrorCode};
 use crate::access::{AccessPolicy, Decision, ServiceAction};
-use crate::guard::Caller;
+use crate::guard::{AUDIT_VERSION, Caller};
+use crate::meter;
 
 /// Asks the access policy, and writes the audit trail's line.
 ///
@@ -14,8 +15,10 @@ pub fn permit(access: &AccessPolicy, caller: &Caller<'_>, action: ServiceAction)
     let decision = access.decide_service(caller.principal, action, caller.now);
     let mut explanation = access.explain(&decision, None);
     explanation.unmet = access.unmet_service(&decision, caller.principal, action, caller.now);
+    meter::decided(action.as_str(), &explanation);
     info!(
         event = "decision",
+        audit_version = AUDIT_VERSION,
         outcome = explanation.outcome,
         policies = explanation.policy_ids(),
         policy_source = explanation.policy_source,

@@ -5,6 +5,7 @@ use super::{Answer, Caller, Guard, GuardError, Purpose, TRIES, terms};
 use crate::access::{ExecutionAction, Terms, WholeFacts};
 use crate::execution::{Execution, Job, Status};
 use crate::ids::{JobId, StatusDetails, ThingName, Version};
+use crate::meter;
 use crate::ports::{Cancel, CancelExecutions, Force, MutationError, ReadJobs};
 
 /// What a caller asks of CancelJobExecution.
@@ -67,6 +68,17 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
     /// as CANCELED, or `None` when AWS accepted and does not show it. A cancel that may have hit
     /// another execution is not a success.
     pub(super) async fn cancel_pinned(
+        &self,
+        (execution, job): (&Execution, &Job),
+        force: Force,
+        status_details: Option<StatusDetails>,
+    ) -> Result<Option<Execution>, GuardError> {
+        let seen = self.send_cancel((execution, job), force, status_details).await?;
+        meter::cancelled_by_request();
+        Ok(seen)
+    }
+
+    async fn send_cancel(
         &self,
         (execution, job): (&Execution, &Job),
         force: Force,

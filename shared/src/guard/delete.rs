@@ -9,6 +9,7 @@ use crate::archive::{self, Content, Record};
 use crate::digest;
 use crate::execution::{Execution, Job, JobFacts, Status};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName};
+use crate::meter;
 use crate::ports::{CancelExecutions, DeleteExecutions, Force, MutationError, ReadJobs};
 
 /// What a caller asks of DeleteJobExecution.
@@ -163,6 +164,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
                 Err(error) => return Err(error.into()),
             }
         }
+        meter::deleted_by_request();
         Ok(receipt.key().to_owned())
     }
 }

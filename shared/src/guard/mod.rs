@@ -24,10 +24,14 @@ use crate::access::{
 };
 use crate::execution::Execution;
 use crate::ids::{ExecutionNumber, JobId, ThingName, Version};
+use crate::meter;
 use crate::ports::{Force, ReadError, ReadJobs};
 
 /// How often a decision is made anew when the execution changes between reading and acting.
 const TRIES: usize = 3;
+
+/// The form of the audit trail's lines; grows when a reader would have to change.
+pub const AUDIT_VERSION: u64 = 1;
 
 /// Who asks, when, and under which request.
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +173,8 @@ impl<I: ReadJobs> Guard<'_, I> {
     }
 }
 
-/// One line for every decision: what was asked, what was seen, what was decided and why.
+/// One line for every decision: what was asked, what was seen, what was decided and why. Its members are those of
+/// docs/audit.schema.json.
 fn audit(
     caller: &Caller<'_>,
     purpose: Purpose,
@@ -178,8 +183,12 @@ fn audit(
     terms: &Terms,
     explanation: &Explanation,
 ) {
+    if purpose == Purpose::Act {
+        meter::decided(action.as_str(), explanation);
+    }
     info!(
         event = purpose.event(),
+        audit_version = AUDIT_VERSION,
         outcome = explanation.outcome,
         policies = explanation.policy_ids(),
         policy_source = explanation.policy_source,

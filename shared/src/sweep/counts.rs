@@ -33,6 +33,11 @@ impl<K: Ord> Counts<K> {
         others.0.into_iter().for_each(|(kind, count)| self.add(kind, count));
     }
 
+    /// How many there are of a kind.
+    pub(super) fn of(&self, kind: &K) -> u64 {
+        self.0.get(kind).copied().unwrap_or_default()
+    }
+
     /// Takes so many of a kind out, or as many as there are. Tells how many.
     pub(super) fn take(&mut self, kind: &K, count: u64) -> u64 {
         let Some(left) = self.0.get_mut(kind) else { return 0 };

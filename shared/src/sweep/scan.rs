@@ -327,7 +327,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                         Ok(Decision::Allow(_)) if due.behind.is_some() => {
                             cursor.job.kept(line, KeepReason::AmongLast);
                         }
-                        Ok(Decision::Allow(_)) => cursor.job.due(line),
+                        Ok(Decision::Allow(_)) => cursor.job.due(line, due.since),
                         Ok(Decision::Deny(refusal)) => cursor.job.refused(line, &refusal),
                         Err(problem) => cursor.job.unreadable(problem),
                     }

@@ -10,6 +10,8 @@ use object_store::{ObjectStore, PutMode, UpdateVersion};
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use super::act::OutcomeKind;
+use super::counts::Counts;
 use super::cursor::Phase;
 use super::pace::{IotOperation, OutOfTime, Pacer, Slot};
 use super::plan::LastSweep;
@@ -19,6 +21,7 @@ use super::state::{Lease, Sweep, SweepStatus};
 use super::store::{self, StoreError};
 use super::successes::{RulesOfJobs, Success};
 use crate::lane;
+use crate::meter::{self, Source};
 use crate::ports::{MutationError, ReadError, chain};
 
 /// What is kept free before the deadline, for the call under way, the state and the message; a
@@ -43,6 +46,8 @@ pub(super) struct Session<'a> {
     started: Timestamp,
     origin: Instant,
     saved: Instant,
+    /// What had come of executions when it was counted last.
+    counted: Counts<OutcomeKind>,
     /// Successes that have not been written yet.
     pub(super) successes: Mutex<Vec<Success>>,
     /// Which rule decides for which job. Whoever has it reads what it does not tell.
@@ -129,6 +134,7 @@ impl<'a> Session<'a> {
         let rules_of_jobs = tokio::sync::Mutex::new(sweep.rules_of_jobs.clone());
         Self {
             bucket: worker.bucket,
+            counted: sweep.results.clone(),
             sweep,
             version,
             pacer: Pacer::new(worker.rate, deadline),
@@ -196,6 +202,7 @@ impl<'a> Session<'a> {
 
     pub(super) async fn release(&mut self) -> Result<(), SliceError> {
         self.sweep.lease = None;
+        self.count_slice();
         self.save().await
     }
 
@@ -217,7 +224,26 @@ impl<'a> Session<'a> {
         store::put(self.bucket, &key, &report, PutMode::Overwrite).await?;
         // Told before it is final: after that, nobody would tell it again.
         self.tell();
+        self.count_slice();
+        meter::sweep_ended(&report, lane::told(self.sweep.lane.as_ref()), self.sweep.tally.oldest_due());
         self.save().await
+    }
+
+    /// What came of the slice, and how far the sweep has come: what is left of the plan once there is one, and how
+    /// long ago it was started.
+    fn count_slice(&mut self) {
+        let counted = std::mem::replace(&mut self.counted, self.sweep.results.clone());
+        for (kind, count) in self.sweep.results.iter() {
+            let new = count.saturating_sub(counted.of(kind));
+            if new > 0 {
+                let (rule, outcome) = (&kind.share.rule, kind.outcome);
+                meter::came_of(Source::Sweep, self.sweep.operation, rule, outcome, new);
+            }
+        }
+        let Sweep { operation, lane, plan, attempts, now, dry_run, .. } = &self.sweep;
+        let remaining = plan.as_ref().filter(|_| !dry_run).map(|plan| plan.due.saturating_sub(*attempts));
+        let lag = Duration::try_from(self.now().duration_since(*now)).unwrap_or_default();
+        meter::slice_ended(*operation, lane::told(lane.as_ref()), remaining, lag);
     }
 
     fn tell(&self) {

@@ -107,7 +107,7 @@ impl<Q: SliceQueue> Starter<'_, Q> {
         self.queue.send(&first, name).await.map_err(StartError::Queue)?;
         info!(
             event = "sweep_started", sweep_id = %sweep.sweep_id, lane = lane::told(name), dry_run = sweep.dry_run,
-            requested_by = sweep.requested_by,
+            requested_by = sweep.requested_by, request_id = trigger.id,
         );
         Ok(sweep)
     }

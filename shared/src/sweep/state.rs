@@ -39,6 +39,18 @@ pub enum SweepStatus {
 }
 
 impl SweepStatus {
+    /// Its name in states and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "QUEUED",
+            Self::Scanning => "SCANNING",
+            Self::Applying => "APPLYING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::StoppedByBreaker => "STOPPED_BY_BREAKER",
+            Self::Failed => "FAILED",
+        }
+    }
+
     /// Whether nothing more will happen.
     pub const fn is_final(self) -> bool {
         match self {

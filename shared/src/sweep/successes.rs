@@ -317,7 +317,7 @@ impl Session<'_> {
         let (bucket, id) = (self.bucket, &self.sweep.sweep_id);
         let writings = parts.into_iter().map(|(part, successes)| {
             let key = format!("{}{name}.jsonl.gz", store::successes_prefix(id, part));
-            async move { archive::write_lines(bucket, &key, &successes).await }
+            async move { archive::put_lines(bucket, &key, &successes).await.map(|_| ()) }
         });
         let written = stream::iter(writings).buffer_unordered(AT_ONCE).try_collect::<()>().await;
         if written.is_err() {

@@ -35,6 +35,8 @@ pub struct Tally {
     ages: Ages,
     #[serde(skip_serializing_if = "Forecast::is_empty", default)]
     forecast: Forecast,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    oldest_due: Option<Timestamp>,
 }
 
 /// An execution as it is counted.
@@ -58,9 +60,10 @@ impl<'a> Line<'a> {
 const DUE: &str = "due";
 
 impl Tally {
-    /// Counts one that is due.
-    pub fn due(&mut self, line: Line<'_>) {
+    /// Counts one that is due, since when its rule says.
+    pub fn due(&mut self, line: Line<'_>, since: Timestamp) {
         self.count(line, DUE);
+        self.oldest_due = earlier(self.oldest_due, Some(since));
     }
 
     /// Counts one that its rule keeps.
@@ -116,6 +119,13 @@ impl Tally {
             }
         }
         self.forecast.merge(other.forecast);
+        self.oldest_due = earlier(self.oldest_due, other.oldest_due);
+    }
+
+    /// Since when that of it has been due which has been for longest. What fell due because it is not among
+    /// the last is left out.
+    pub fn oldest_due(&self) -> Option<Timestamp> {
+        self.oldest_due
     }
 
     /// What was judged, by status and age.
@@ -163,6 +173,11 @@ impl Tally {
     }
 }
 
+/// The earlier one of those that there are.
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,8 +187,8 @@ mod tests {
         let line = |rule, status| Line { rule, status, age: Age::Weeks };
         let now = Timestamp::UNIX_EPOCH;
         let mut tally = Tally::default();
-        tally.due(line("a", Status::Failed));
-        tally.due(line("a", Status::Failed));
+        tally.due(line("a", Status::Failed), now);
+        tally.due(line("a", Status::Failed), now);
         tally.kept(line("b", Status::Queued), KeepReason::Active);
         tally.comes_due(now, now + jiff::SignedDuration::from_hours(47));
         tally.refused(line("a", Status::Failed), &Refusal::NoPermit);
@@ -191,10 +206,13 @@ mod tests {
     #[test]
     fn what_is_due_and_what_is_kept_are_told_apart_and_nothing_is_in_both() {
         let line = |rule, status| Line { rule, status, age: Age::Weeks };
+        let since = |second| Timestamp::from_second(second).unwrap();
         let mut tally = Tally::default();
-        tally.due(line("a", Status::Failed));
-        tally.due(line("a", Status::Failed));
-        tally.due(line("b", Status::Failed));
+        assert_eq!(tally.oldest_due(), None);
+        tally.due(line("a", Status::Failed), since(7));
+        tally.due(line("a", Status::Failed), since(5));
+        tally.due(line("b", Status::Failed), since(6));
+        assert_eq!(tally.oldest_due(), Some(since(5)));
         tally.kept(line("a", Status::Failed), KeepReason::RetriesLeft);
         tally.refused(line("b", Status::Failed), &Refusal::NoPermit);
         tally.unreadable("unknown status `PAUSED`");
@@ -215,7 +233,9 @@ mod tests {
         let refused = format!("1 b refused: {}", Refusal::NoPermit.reason_key());
         assert_eq!(told(&kept), ["1 a retriesLeft", &refused]);
         assert_eq!(tally.unreadable_rows(), &[("unknown status `PAUSED`".to_owned(), 2)].into());
-        let mut twice = tally.clone();
+        let mut twice = Tally::default();
+        twice.merge(tally.clone());
+        assert_eq!(twice.oldest_due(), Some(since(5)));
         twice.merge(tally);
         assert_eq!(twice.unreadable_rows(), &[("unknown status `PAUSED`".to_owned(), 4)].into());
     }

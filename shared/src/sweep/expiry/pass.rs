@@ -9,6 +9,7 @@ use super::{Check, FOLDER};
 use crate::access::Decision;
 use crate::archive::{self, Receipt, Record};
 use crate::execution::{ExecutionRow, JobFacts};
+use crate::meter::{self, Source};
 use crate::ports::{ReadJobs, SliceQueue};
 use crate::retention::{Due, KnownJob, NotKnown, Verdict};
 use crate::sweep::act::{Act, Outcome};
@@ -211,6 +212,8 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         for (record, outcome) in results {
             outcomes.push(OutcomeRow::of(record, None, outcome));
             check.meet(record.identity(), outcome);
+            let rule = record.rule.as_deref().unwrap_or_default();
+            meter::came_of(Source::Expiry, A::OPERATION, rule, outcome, 1);
             check.granted -= 1.min(check.granted);
         }
         self.write_outcomes(&check.key("outcomes", receipt.name()), &outcomes).await?;
