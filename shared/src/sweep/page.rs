@@ -245,12 +245,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let Acted { results, in_doubt, ended } = self.act_on_all(session, receipt, since).await;
         // Told before it counts: if it cannot be told, the whole page is looked at again.
         results::write(self.bucket, &session.sweep, receipt.name(), &results).await?;
+        let now = session.now();
         for (record, outcome) in &results {
             let share = Share::of(record);
             if outcome.moved() {
-                session.sweep.count(&share, *outcome, 1);
+                session.sweep.came_of(record, *outcome, now);
                 cursor.moved(share, record.row());
             } else {
+                session.sweep.sample(record, *outcome);
                 cursor.meet(record.row(), &share.rule, *outcome);
             }
         }
@@ -434,13 +436,13 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             settled.iter().filter_map(|(_, record, found)| Some((*record, (*found)?))).collect();
         let name = format!("{}-settled", page_name(&session.sweep));
         results::write(self.bucket, &session.sweep, &name, &found).await?;
+        let now = session.now();
         let sweep = &mut session.sweep;
         for (_, record, found) in &settled {
             match found {
                 Some(outcome) => {
-                    let share = Share::of(record);
-                    sweep.count(&share, *outcome, 1);
-                    cursor.moved(share, record.row());
+                    sweep.came_of(record, *outcome, now);
+                    cursor.moved(Share::of(record), record.row());
                 }
                 // Still in its place: it will be met with again.
                 None => sweep.attempts -= 1.min(sweep.attempts),

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::act::Share;
-use super::ages::{Age, Ages, Forecast};
+use super::ages::{Age, Ages, AgesOfRules, Forecast};
 use super::counts::Counts;
+use super::samples::Samples;
 use crate::access::Refusal;
-use crate::execution::{ExecutionRow, Status};
+use crate::execution::ExecutionRow;
+use crate::ids::JobId;
 use crate::retention::KeepReason;
 
 /// Executions of one status under one rule, with one verdict.
@@ -33,8 +35,12 @@ pub struct Tally {
     unreadable: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     ages: Ages,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    rules: AgesOfRules,
     #[serde(skip_serializing_if = "Forecast::is_empty", default)]
     forecast: Forecast,
+    #[serde(skip_serializing_if = "Samples::is_empty", default)]
+    samples: Samples,
 }
 
 /// An execution as it is counted.
@@ -42,16 +48,18 @@ pub struct Tally {
 pub struct Line<'a> {
     /// The rule that matched.
     pub rule: &'a str,
-    /// Its status.
-    pub status: Status,
+    /// Its job.
+    pub job: &'a JobId,
+    /// What a listing shows of it.
+    pub row: &'a ExecutionRow,
     /// Its age.
     pub age: Age,
 }
 
 impl<'a> Line<'a> {
     /// Of a row that `rule` has judged at `now`.
-    pub fn of(rule: &'a str, row: &ExecutionRow, now: Timestamp) -> Self {
-        Self { rule, status: row.status, age: Age::of(row, now) }
+    pub fn of(rule: &'a str, job: &'a JobId, row: &'a ExecutionRow, now: Timestamp) -> Self {
+        Self { rule, job, row, age: Age::of(row, now) }
     }
 }
 
@@ -63,7 +71,8 @@ impl Tally {
         self.count(line, DUE);
     }
 
-    /// Counts one that its rule keeps.
+    /// Counts one that its rule keeps. What may be among the last is no sample: it may fall due when everything has
+    /// been seen.
     pub fn kept(&mut self, line: Line<'_>, reason: KeepReason) {
         self.count(line, reason.as_str());
     }
@@ -93,10 +102,17 @@ impl Tally {
         self.count(line, &format!("refused: {}", refusal.reason_key()));
     }
 
-    fn count(&mut self, Line { rule, status, age }: Line<'_>, verdict: &str) {
-        let share = Share { rule: rule.to_owned(), status };
+    fn count(&mut self, Line { rule, job, row, age }: Line<'_>, verdict: &str) {
+        let share = Share { rule: rule.to_owned(), status: row.status };
         self.verdicts.add(VerdictKind { share, verdict: verdict.to_owned() }, 1);
-        *self.ages.entry(status).or_default().entry(age).or_default() += 1;
+        *self.ages.entry(row.status).or_default().entry(age).or_default() += 1;
+        match self.rules.get_mut(rule) {
+            Some(ages) => *ages.entry(age).or_default() += 1,
+            None => drop(self.rules.insert(rule.to_owned(), [(age, 1)].into())),
+        }
+        if verdict != KeepReason::AmongLast.as_str() {
+            self.samples.note((rule, verdict), job, row);
+        }
     }
 
     /// Counts one that cannot be judged, and therefore stays.
@@ -115,12 +131,27 @@ impl Tally {
                 *self.ages.entry(status).or_default().entry(age).or_default() += count;
             }
         }
+        for (rule, ages) in other.rules {
+            let ours = self.rules.entry(rule).or_default();
+            ages.into_iter().for_each(|(age, count)| *ours.entry(age).or_default() += count);
+        }
         self.forecast.merge(other.forecast);
+        self.samples.merge(other.samples);
     }
 
     /// What was judged, by status and age.
     pub fn ages(&self) -> &Ages {
         &self.ages
+    }
+
+    /// What was judged, by rule and age.
+    pub fn ages_of_rules(&self) -> &AgesOfRules {
+        &self.rules
+    }
+
+    /// The oldest executions of each rule and verdict.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// When what is not old enough yet comes due.
@@ -166,10 +197,20 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::execution::Status;
+    use crate::execution::scenes::row;
+
+    fn job() -> JobId {
+        JobId::parse("job").unwrap()
+    }
 
     #[test]
     fn a_tally_reads_back_and_adds_up() {
-        let line = |rule, status| Line { rule, status, age: Age::Weeks };
+        let (failed, queued, job) = (row(Status::Failed, 0, 0), row(Status::Queued, 0, 0), job());
+        let line = |rule, status| {
+            let row = if status == Status::Failed { &failed } else { &queued };
+            Line { rule, job: &job, row, age: Age::Weeks }
+        };
         let now = Timestamp::UNIX_EPOCH;
         let mut tally = Tally::default();
         tally.due(line("a", Status::Failed));
@@ -184,19 +225,22 @@ mod tests {
         assert_eq!((read.total_due(), read.total()), (2, 5));
         read.merge(tally);
         assert_eq!((read.total_due(), read.total()), (4, 10));
+        let of_rules = |rule| read.ages_of_rules()[rule].values().sum::<u64>();
+        assert_eq!((of_rules("a"), of_rules("b")), (6, 2));
         assert_eq!(read.ages().values().flat_map(|ages| ages.values()).sum::<u64>(), 8);
         assert_eq!(read.forecast().days(now)[1].due, 2);
     }
 
     #[test]
     fn what_is_due_and_what_is_kept_are_told_apart_and_nothing_is_in_both() {
-        let line = |rule, status| Line { rule, status, age: Age::Weeks };
+        let (failed, job) = (row(Status::Failed, 0, 0), job());
+        let line = |rule| Line { rule, job: &job, row: &failed, age: Age::Weeks };
         let mut tally = Tally::default();
-        tally.due(line("a", Status::Failed));
-        tally.due(line("a", Status::Failed));
-        tally.due(line("b", Status::Failed));
-        tally.kept(line("a", Status::Failed), KeepReason::RetriesLeft);
-        tally.refused(line("b", Status::Failed), &Refusal::NoPermit);
+        tally.due(line("a"));
+        tally.due(line("a"));
+        tally.due(line("b"));
+        tally.kept(line("a"), KeepReason::RetriesLeft);
+        tally.refused(line("b"), &Refusal::NoPermit);
         tally.unreadable("unknown status `PAUSED`");
         tally.unreadable("unknown status `PAUSED`");
         let share = |rule: &str| Share { rule: rule.to_owned(), status: Status::Failed };
