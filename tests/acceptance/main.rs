@@ -29,7 +29,10 @@ mod keep_last;
 #[cfg(feature = "functions")]
 mod lanes;
 mod log;
+mod pages;
 mod races;
+#[cfg(feature = "functions")]
+mod report_links;
 mod retire;
 mod stage;
 mod sweep_concurrency;

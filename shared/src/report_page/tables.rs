@@ -170,7 +170,7 @@ pub(super) fn blockers(html: &mut Html, report: &Report) {
         html.ours("<p>Nobody, on the things on which something has been stale for longest.</p>\n");
     } else {
         let rows = blockers.iter().map(|blocker| {
-            let least = if blocker.behind_is_at_least { "at least" } else { "" };
+            let least = if blocker.behind_is_at_least { "at least" } else { "exactly" };
             vec![
                 text(&blocker.thing_name),
                 text(&blocker.job_id),
@@ -180,8 +180,14 @@ pub(super) fn blockers(html: &mut Html, report: &Report) {
                 Cell::Number(blocker.behind),
             ]
         });
-        let heads =
-            [Text("Thing"), Text("Held up by"), Text("Status"), Text("Since"), Text(""), Number("Behind it")];
+        let heads = [
+            Text("Thing"),
+            Text("Held up by"),
+            Text("Status"),
+            Text("Since"),
+            Text("How many"),
+            Number("Behind it"),
+        ];
         table(html, "What holds others up on its thing", &heads, rows);
     }
     if !report.things_not_looked_at.is_empty() {

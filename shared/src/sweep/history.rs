@@ -39,9 +39,10 @@ impl Default for History {
 }
 
 impl History {
-    /// Notes that one was deleted or cancelled. A clock that was set back counts for the first span.
-    pub(super) fn note(&mut self, now: Timestamp) {
-        let from = *self.from.get_or_insert(now);
+    /// Notes that one was deleted or cancelled, in a sweep that had begun at `begun`. A clock that was set back
+    /// counts for the first span.
+    pub(super) fn note(&mut self, begun: Timestamp, now: Timestamp) {
+        let from = *self.from.get_or_insert(begun);
         let passed = u64::try_from(now.duration_since(from).as_secs()).unwrap_or_default();
         let mut nth = passed / self.seconds.max(1);
         while nth >= MOST_COUNTS as u64 {
@@ -93,7 +94,8 @@ mod tests {
 
     fn noted(seconds: &[i64]) -> History {
         let mut history = History::default();
-        seconds.iter().for_each(|second| history.note(at(*second)));
+        let begun = seconds.first().map_or(0, |first| first - first % 1000);
+        seconds.iter().for_each(|second| history.note(at(begun), at(*second)));
         history
     }
 

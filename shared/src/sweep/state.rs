@@ -341,7 +341,7 @@ impl Sweep {
     pub(super) fn came_of(&mut self, record: &Record, outcome: Outcome, now: Timestamp) {
         self.count(&Share::of(record), outcome, 1);
         if outcome.done() {
-            self.history.note(now);
+            self.history.note(self.started_at.unwrap_or(now), now);
         }
         self.sample(record, outcome);
     }
