@@ -1,7 +1,9 @@
 """A headless Chromium for the tests of the report's page, and axe-core, of pinned versions, below .local/: nothing has
 to be installed on the machine. It is packaged for Linux on x86_64; elsewhere set CHROMIUM to a Chromium of your own.
 
-python3 dev/browser.py
+python3 dev/browser.py test [ARGUMENTS...]    runs tests/browser; where there can be no browser it says why and passes,
+                                              unless CI is set
+python3 dev/browser.py screenshots            takes docs/report.png anew
 """
 
 from __future__ import annotations
@@ -84,11 +86,31 @@ def _set_up() -> None:
             target.chmod(0o755)
 
 
+def _test(*arguments: str) -> int:
+    command = [program("browser", "python"), "-m", "pytest", "tests/browser", "--timeout", "900", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
 def main() -> None:
-    try:
-        print(ensure().path)
-    except LackingError as lacking:
-        raise SystemExit(str(lacking)) from None
+    match sys.argv[1:]:
+        case ["test", *arguments]:
+            try:
+                ensure()
+            except LackingError as lacking:
+                if os.environ.get("CI"):
+                    raise SystemExit(f"the pages of reports cannot be drawn: {lacking}") from None
+                print(f"the pages of reports are not drawn: {lacking}")
+                return
+            raise SystemExit(_test(*arguments))
+        case ["screenshots"]:
+            try:
+                ensure()
+            except LackingError as lacking:
+                raise SystemExit(str(lacking)) from None
+            target = ROOT / "docs" / "report.png"
+            raise SystemExit(_test("-k", "screenshot", "--screenshot-to", str(target)))
+        case _:
+            raise SystemExit(f"usage: {sys.argv[0]} {{test [ARGUMENTS...],screenshots}}")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,20 @@ fn short(count: u64) -> String {
     }
 }
 
+/// An age short enough to stand below its bar.
+const fn short_age(age: Age) -> &'static str {
+    match age {
+        Age::Future => "future",
+        Age::UnderADay => "<1d",
+        Age::Days => "1d+",
+        Age::Weeks => "7d+",
+        Age::Months => "30d+",
+        Age::Quarter => "90d+",
+        Age::HalfAYear => "180d+",
+        Age::Years => "1y+",
+    }
+}
+
 /// How old what was judged is, by status and by rule.
 pub(super) fn ages(html: &mut Html, report: &Report) {
     let statuses = report.ages.iter().map(|(status, ages)| (status.as_str(), ages)).collect::<Vec<_>>();
@@ -75,7 +89,11 @@ fn of_each(
                 html.ours("\" height=\"").text(height).ours("\"/><text x=\"").text(left + 20);
                 html.ours("\" y=\"").text(114 - height).ours("\">").text(short(count)).ours("</text>");
             }
-            html.ours("<text x=\"").text(left + 20).ours("\" y=\"131\">").text(word(age)).ours("</text>\n");
+            html.ours("<text x=\"")
+                .text(left + 20)
+                .ours("\" y=\"131\">")
+                .text(short_age(*age))
+                .ours("</text>\n");
         }
         html.ours("</svg></figure>\n");
     }
