@@ -68,7 +68,7 @@ def drawn(browser: Browser, pages: Path) -> Iterator[Callable[..., Page]]:
     yield draw
     for context in contexts:
         context.close()
-    own = {(pages / name).as_uri() for name in os.listdir(pages)}
+    own = {page.as_uri() for page in pages.iterdir()}
     assert set(asked) <= own, "a page asked for something"
     assert not told, told
 
