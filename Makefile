@@ -14,8 +14,8 @@ CLIENTS := .local/venv-clients/bin/python
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo up down test test-rust policy-test prove mutants bench test-e2e costs costs-record sam-local check build \
-	sbom clean
+.PHONY: help demo up down test test-rust policy-test prove mutants bench test-e2e test-browser screenshots costs \
+	costs-record sam-local check build sbom clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -29,7 +29,7 @@ up: clients ## Keep a deployed stack running on the emulator; writes .local/stac
 down: clients ## End what `up` started
 	@$(CLIENTS) dev/stack.py down
 
-test: test-rust prove test-e2e costs ## Run every test that passes without Docker
+test: test-rust prove test-browser test-e2e costs ## Run every test that passes without Docker
 
 test-rust: ## Run the tests of the workspace: unit, property, acceptance
 	@$(PYTHON) dev/fast.py test --workspace
@@ -49,6 +49,12 @@ bench: ## Measure it beside its peers, on loopback; writes target/bench/results.
 test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
 	@$(CLIENTS) dev/stack.py build
 	@$(CLIENTS) -m pytest tests/e2e --timeout 600 $(PYTEST_ARGS)
+
+test-browser: ## Draw and click the pages of reports in headless Chromium
+	@$(PYTHON) dev/browser.py test $(PYTEST_ARGS)
+
+screenshots: ## Take the pictures of the README anew
+	@$(PYTHON) dev/browser.py screenshots
 
 costs: clients ## Compare sizes, instructions and memory with what is recorded: the same numbers on every machine
 	@$(CLIENTS) dev/stack.py build

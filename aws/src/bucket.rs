@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use object_store::RetryConfig;
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
-use shared::ports::Cause;
+use object_store::path::Path;
+use object_store::signer::{Method, Signer};
+use shared::ports::{Cause, SignLinks, SignedLink};
 
 use crate::http::{Http, TIMEOUT};
 
@@ -27,9 +29,19 @@ pub(crate) fn build(builder: AmazonS3Builder, http: Http) -> object_store::Resul
         .build()
 }
 
+/// Links to the bucket's objects, which have the rights of the function that signs them.
+#[derive(Debug, Clone)]
+pub struct Links(pub AmazonS3);
+
+impl SignLinks for Links {
+    async fn sign(&self, object: &Path, works_for: Duration) -> Result<SignedLink, Cause> {
+        let link = self.0.signed_url(Method::GET, object, works_for).await?;
+        Ok(SignedLink::new(link.into()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use object_store::path::Path;
     use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult};
     use shared::ports::chain;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -114,6 +126,20 @@ mod tests {
         }
         for header in ["authorization: aws4-hmac-sha256 credential=test/", "user-agent: jobwarden/"] {
             assert!(put.contains(header) && get.contains(header), "{header} is missing: {put}{get}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_reads_one_object_for_as_long_as_was_said() {
+        let links = Links(bucket("http://127.0.0.1:9"));
+        let link = links.sign(&Path::from("sweeps/a/report.html"), Duration::from_secs(300)).await.unwrap();
+        assert_eq!(format!("{link:?}"), "SignedLink(..)");
+        let link = link.reveal();
+        assert!(link.starts_with("http://127.0.0.1:9/b/sweeps/a/report.html?"), "{link}");
+        for part in
+            ["X-Amz-Expires=300", "X-Amz-SignedHeaders=host", "X-Amz-Signature=", "X-Amz-Credential=test%2F"]
+        {
+            assert!(link.contains(part), "{part} is missing: {link}");
         }
     }
 

@@ -6,7 +6,7 @@ use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use shared::api::{ApiError, ApiRequest, ApiResponse, ErrorCode, Identified, Sizes};
+use shared::api::{ApiError, ApiRequest, ApiResponse, ErrorCode, Identified, Media, Sizes};
 use shared::ids::Violation;
 use shared::ports::chain;
 
@@ -23,6 +23,8 @@ pub struct Call {
     pub route: String,
     /// The request's id.
     pub request_id: String,
+    /// What kind of answer the client would rather have.
+    pub media: Media,
 }
 
 /// Whether an event is a call of the API.
@@ -77,7 +79,8 @@ where
 
 fn call(mut event: Value) -> Result<Call, ApiError> {
     sizes(&event).check()?;
-    // No header matters here, and one that is not ASCII must not make the request unreadable.
+    let media = Media::preferred(accept(&event));
+    // No other header matters here, and one that is not ASCII must not make the request unreadable.
     if let Some(event) = event.as_object_mut() {
         event.remove("headers");
         event.remove("multiValueHeaders");
@@ -107,7 +110,15 @@ fn call(mut event: Value) -> Result<Call, ApiError> {
         },
         route: format!("{} {}", event.http_method, event.resource.unwrap_or_default()),
         request_id: context.request_id.unwrap_or_default(),
+        media,
     })
+}
+
+/// The header that says which kinds of answer the client takes; the gateway keeps the client's own spelling of names.
+fn accept(event: &Value) -> &str {
+    let headers = event.get("headers").and_then(Value::as_object).into_iter().flatten();
+    let mut accepts = headers.filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
+    accepts.next().and_then(|(_, value)| value.as_str()).unwrap_or_default()
 }
 
 /// How large a call's parts are. The gateway passes query and headers on twice, with the last and with all values
@@ -149,6 +160,13 @@ fn response(answer: ApiResponse) -> ApiGatewayProxyResponse {
     headers.insert(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
     if let Some(name) = answer.error_type {
         headers.insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(name));
+    }
+    if let Some(link) = answer.location {
+        headers.insert(HeaderName::from_static("cache-control"), HeaderValue::from_static("no-store"));
+        match HeaderValue::from_str(link.reveal()) {
+            Ok(link) => drop(headers.insert(HeaderName::from_static("location"), link)),
+            Err(error) => return response(ApiError::unavailable("the link cannot be told", error).into()),
+        }
     }
     let mut response = ApiGatewayProxyResponse::default();
     response.status_code = i64::from(answer.status);

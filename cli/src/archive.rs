@@ -14,12 +14,13 @@ use serde_json::json;
 use shared::archive::Record;
 use shared::execution::Identity;
 use shared::ids::{JobId, ThingName};
+use shared::legible::grouped;
 use shared::sweep::{Outcome, OutcomeRow, SweepId};
 
 use crate::connection::{Connection, bucket_failed};
 use crate::failure::{Exit, Failure};
 use crate::records::{self, Part, Source};
-use crate::screen::{Screen, grouped};
+use crate::screen::Screen;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

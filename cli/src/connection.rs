@@ -9,8 +9,9 @@ use object_store::aws::AmazonS3;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use shared::legible::shown;
+
 use crate::failure::{Exit, Failure, chain};
-use crate::screen::shown;
 
 const API: &str = "JOBWARDEN_API";
 

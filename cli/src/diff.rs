@@ -20,6 +20,7 @@ use shared::api::{CallerIdentity, Identified, principal};
 use shared::archive::{Content, Record};
 use shared::execution::{Execution, Status};
 use shared::ids::Version;
+use shared::legible::grouped;
 use shared::operation::Operation;
 use shared::ports::Force;
 use shared::retention::{Retention, Verdict};
@@ -29,7 +30,7 @@ use crate::connection::Connection;
 use crate::failure::{Exit, Failure};
 use crate::policy::{self, Policies};
 use crate::records::{self, Part, Source};
-use crate::screen::{Paint, Screen, cell, count, grouped};
+use crate::screen::{Paint, Screen, cell, count};
 
 /// What to compare, and by what.
 #[derive(Debug, Args)]

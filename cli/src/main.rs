@@ -6,7 +6,6 @@ mod decide;
 mod diff;
 mod explain;
 mod failure;
-mod page;
 mod policy;
 mod progress;
 mod records;

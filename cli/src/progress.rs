@@ -6,10 +6,9 @@ use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use shared::legible::{grouped, length};
 use shared::operation::Operation;
 use shared::sweep::{Estimate, SweepId, SweepStatus};
-
-use crate::screen::grouped;
 
 /// The rate is that of so long a time past.
 const WINDOW: SignedDuration = SignedDuration::from_mins(2);
@@ -61,18 +60,6 @@ struct Jobs {
     unreadable: u64,
     scanned: u64,
     gone: u64,
-}
-
-/// A status in AWS's manner, as reports have it.
-pub(crate) const fn status_word(status: SweepStatus) -> &'static str {
-    match status {
-        SweepStatus::Queued => "QUEUED",
-        SweepStatus::Scanning => "SCANNING",
-        SweepStatus::Applying => "APPLYING",
-        SweepStatus::Succeeded => "SUCCEEDED",
-        SweepStatus::StoppedByBreaker => "STOPPED_BY_BREAKER",
-        SweepStatus::Failed => "FAILED",
-    }
 }
 
 impl Sweep {
@@ -146,7 +133,7 @@ impl Progress {
     /// It all on one line.
     pub(crate) fn line(&self, sweep: &Sweep) -> String {
         let (done, of) = sweep.done();
-        let mut line = format!("{:<9}", status_word(sweep.status).to_lowercase());
+        let mut line = format!("{:<9}", sweep.status.as_str().to_lowercase());
         match sweep.status {
             SweepStatus::Queued => line.push_str(" waits for its lane"),
             SweepStatus::Scanning => {
@@ -179,16 +166,6 @@ fn bar(done: u64, of: u64) -> String {
     let filled = usize::try_from(share(BAR)).unwrap_or_default();
     let empty = usize::try_from(BAR).unwrap_or_default().saturating_sub(filled);
     format!("[{}{}] {:>3}%", "#".repeat(filled), ".".repeat(empty), share(100))
-}
-
-/// A length of time in its two largest units.
-pub(crate) fn length(seconds: u64) -> String {
-    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds}s"),
-        (0, 0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
-        (0, hours, minutes, _) => format!("{hours}h{minutes:02}m"),
-        (days, hours, _, _) => format!("{days}d{hours:02}h"),
-    }
 }
 
 #[cfg(test)]
@@ -252,11 +229,5 @@ mod tests {
         assert_eq!(progress.rate(), Some(8.0), "the same word twice is one");
         progress.note(&sweep("SUCCEEDED", 310, 2000));
         assert_eq!(progress.rate(), None);
-    }
-
-    #[test]
-    fn lengths_have_two_units_at_most() {
-        let told: Vec<_> = [0, 59, 60, 3599, 3600, 86_400, 100_000].map(length).to_vec();
-        assert_eq!(told, ["0s", "59s", "1m00s", "59m59s", "1h00m", "1d00h", "1d03h"]);
     }
 }

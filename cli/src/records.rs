@@ -14,11 +14,11 @@ use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::de::DeserializeOwned;
 use shared::archive::Record;
+use shared::legible::shown;
 use shared::sweep::SweepId;
 
 use crate::connection::bucket_failed;
 use crate::failure::{Exit, Failure};
-use crate::screen::shown;
 
 /// How many objects are fetched at once.
 const AHEAD: usize = 8;

@@ -5,14 +5,14 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use serde_json::json;
+use shared::legible::grouped;
 use shared::operation::Operation;
-use shared::sweep::{CheckResult, Limit, Report, SweepId};
+use shared::report_page::{check_word, limit_word, page, summary, word};
+use shared::sweep::{Report, SweepId};
 
 use crate::connection::{Api, decoded};
 use crate::failure::{Exit, Failure};
-use crate::page;
-use crate::progress::{length, status_word};
-use crate::screen::{Cell, Screen, cell, count, grouped};
+use crate::screen::{Cell, Screen, cell, count};
 use crate::sweep::paint_of;
 
 /// Shows the report of a sweep that has ended.
@@ -34,7 +34,7 @@ pub(crate) async fn report(api: &Api, id: &SweepId, open: bool, screen: &Screen)
 fn opened(report: &Report, screen: &Screen) -> Result<Exit, Failure> {
     let path = env::temp_dir().join(format!("jobwarden-{}.html", report.sweep_id));
     let failed = |error| Failure::new(Exit::NotServed, format!("{}: {error}", path.display()));
-    write_anew(&path, &page::page(report)).map_err(failed)?;
+    write_anew(&path, &page(report)).map_err(failed)?;
     let browser = env::var_os("BROWSER").filter(|browser| !browser.is_empty());
     let browser =
         browser.unwrap_or_else(|| if cfg!(target_os = "macos") { "open" } else { "xdg-open" }.into());
@@ -61,80 +61,6 @@ fn write_anew(path: &PathBuf, text: &str) -> std::io::Result<()> {
         return Err(error);
     }
     fs::File::create_new(path)?.write_all(text.as_bytes())
-}
-
-/// A limit of the breaker, as the rules name it.
-pub(crate) const fn limit_word(limit: Limit) -> &'static str {
-    match limit {
-        Limit::MaxActions => "max_actions",
-        Limit::MaxPercent => "max_percent",
-        Limit::MaxGrowth => "max_growth",
-    }
-}
-
-pub(crate) const fn check_word(result: CheckResult) -> &'static str {
-    match result {
-        CheckResult::Passed => "passed",
-        CheckResult::Tripped => "stopped the sweep",
-        CheckResult::Released => "released",
-        CheckResult::NoSweepBefore => "no sweep before",
-    }
-}
-
-/// A word of the API's, which is how a value of ours is written.
-pub(crate) fn word(value: &impl serde::Serialize) -> String {
-    json!(value).as_str().unwrap_or_default().to_owned()
-}
-
-/// What there is to say of the whole.
-pub(crate) fn summary(report: &Report) -> Vec<(&'static str, String)> {
-    let kind = if report.dry_run { "dry run" } else { "real" };
-    let mut lines = vec![
-        ("sweep", report.sweep_id.to_string()),
-        ("status", status_word(report.status).to_owned()),
-        ("kind", format!("{} ({kind})", report.operation)),
-    ];
-    if let Some(lane) = &report.lane {
-        lines.push(("lane", format!("{lane} ({})", report.place.as_deref().unwrap_or_default())));
-    }
-    lines.push(("started by", report.requested_by.clone()));
-    lines.push(("ages as of", report.now.to_string()));
-    if let Some(seconds) = report.duration_seconds {
-        lines.push(("took", length(seconds.unsigned_abs())));
-    }
-    lines.push((
-        "jobs",
-        format!(
-            "{} seen, {} judged, {} too young, {} kept for ever",
-            grouped(report.jobs.seen),
-            grouped(report.jobs.scanned),
-            grouped(report.jobs.too_young),
-            grouped(report.jobs.never)
-        ),
-    ));
-    lines.push(("executions", format!("{} seen, {} due", grouped(report.rows_seen), grouped(report.due))));
-    if report.archive.totals.records > 0 {
-        let totals = report.archive.totals;
-        let text = format!(
-            "{} records in {} objects under {}",
-            grouped(totals.records),
-            grouped(totals.objects),
-            report.archive.prefix
-        );
-        lines.push(("archive", text));
-    }
-    if let Some(estimate) = &report.estimate {
-        let calls: u64 = estimate.calls.values().sum();
-        lines.push(("estimate", format!("{} calls, {}", grouped(calls), length(estimate.seconds))));
-    }
-    let coming = |days: usize| grouped(report.forecast.iter().take(days).map(|day| day.due).sum());
-    if !report.forecast.is_empty() {
-        lines.push(("comes due", format!("{} within 7 days, {} within 30", coming(7), coming(30))));
-    }
-    if let Some(digest) = &report.plan_digest {
-        lines.push(("plan", digest.clone()));
-    }
-    lines
 }
 
 fn told(report: &Report, screen: &Screen) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
+use shared::legible::{grouped, hides, shown};
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -37,23 +38,6 @@ impl Paint {
             Self::Head => "1",
         }
     }
-}
-
-/// Whether a character steers a terminal, turns the direction of writing, or has no width.
-fn hides(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-/// A text from outside, on one line and harmless.
-pub(crate) fn shown(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if hides(letter) { safe.extend(letter.escape_unicode()) } else { safe.push(letter) }
-    }
-    safe
 }
 
 /// A text of several lines of ours, with what comes from outside in it.
@@ -100,19 +84,6 @@ impl Cell {
     pub(crate) fn painted(self, paint: Option<Paint>) -> Self {
         Self { paint, ..self }
     }
-}
-
-/// A number with its thousands apart.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut told = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            told.push(',');
-        }
-        told.push(digit);
-    }
-    told
 }
 
 /// Where results go.
@@ -214,14 +185,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_from_outside_steers_a_terminal() {
-        assert_eq!(shown("a\u{1b}[31mb\r\n\u{9b}c\u{7f}"), "a\\u{1b}[31mb\\u{d}\\u{a}\\u{9b}c\\u{7f}");
-        assert_eq!(shown("gpj\u{202e}exe\u{200b}"), "gpj\\u{202e}exe\\u{200b}");
-        assert_eq!(shown("Grüße, 東京 😀"), "Grüße, 東京 😀");
+    fn every_line_of_a_text_of_several_is_harmless() {
         assert_eq!(shown_lines("a\nb\u{1b}"), "a\nb\\u{1b}");
-        for letter in ('\0'..=char::MAX).filter(|letter| letter.is_control()) {
-            assert!(!shown(&letter.to_string()).contains(letter), "{letter:?}");
-        }
     }
 
     #[test]
@@ -230,11 +195,5 @@ mod tests {
         let safe = harmless(&value.to_string());
         assert!(!safe.chars().any(hides), "{safe}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
-    }
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        let told: Vec<_> = [0, 999, 1000, 65_536, 1_234_567].map(grouped).to_vec();
-        assert_eq!(told, ["0", "999", "1,000", "65,536", "1,234,567"]);
     }
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::legible::shown;
 use shared::operation::Operation;
 use shared::sweep::{SweepId, SweepStatus};
 use signal_hook::consts::SIGINT;
 
 use crate::connection::{Api, Connection, decoded};
 use crate::failure::{Exit, Failure};
-use crate::progress::{Progress, Sweep, status_word};
+use crate::progress::{Progress, Sweep};
 use crate::report;
-use crate::screen::{Paint, Screen, cell, count, shown};
+use crate::screen::{Paint, Screen, cell, count};
 
 /// How long a watch goes on asking an API that does not serve: eight times, up to half a minute apart.
 const TRIES: u32 = 8;
@@ -197,7 +198,7 @@ async fn list(
             cell(sweep.sweep_id.as_str()),
             cell(sweep.lane.as_deref().unwrap_or("-")),
             cell(if sweep.dry_run { "dry run" } else { "real" }),
-            cell(status_word(sweep.status)).painted(Some(paint_of(sweep.status))),
+            cell(sweep.status.as_str()).painted(Some(paint_of(sweep.status))),
             count(sweep.rows_seen),
             count(sweep.due),
             count(sweep.settled()),
@@ -311,7 +312,7 @@ fn ended(sweep: &Sweep, answer: &str, connection: &Connection, screen: &Screen) 
     let finished = sweep.finished_at.map(|at| at.to_string()).unwrap_or_default();
     let mut rows = vec![
         vec![cell("sweep"), cell(sweep.sweep_id.as_str())],
-        vec![cell("status"), cell(status_word(sweep.status)).painted(Some(paint_of(sweep.status)))],
+        vec![cell("status"), cell(sweep.status.as_str()).painted(Some(paint_of(sweep.status)))],
         vec![cell("kind"), cell(kind)],
         vec![cell("ended"), cell(finished)],
         vec![cell("seen"), count(sweep.rows_seen)],

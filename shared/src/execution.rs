@@ -129,6 +129,11 @@ impl ExecutionRow {
     pub fn identity(&self) -> Identity {
         Identity::new(self.execution_number, self.queued_at)
     }
+
+    /// Since when the rules count its age: since it was last heard of, or since it was queued if it waits.
+    pub fn counts_since(&self) -> Timestamp {
+        if self.status == Status::Queued { self.queued_at } else { self.last_updated_at }
+    }
 }
 
 /// One execution as a listing of a thing's shows it, of whichever job.

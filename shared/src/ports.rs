@@ -10,6 +10,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use object_store::path::Path;
 use serde::Serialize;
 
 use crate::archive::{Delete, DeleteJob};
@@ -264,6 +265,38 @@ impl<I> FurtherLanes<I> for () {
     fn is_live(&self, _: &LaneName) -> bool {
         false
     }
+}
+
+/// A link by which whoever has it reads an object of the bucket, for a while. No log may hold one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedLink(String);
+
+impl SignedLink {
+    /// A link as it was signed.
+    pub const fn new(link: String) -> Self {
+        Self(link)
+    }
+
+    /// The link, for whom it was asked.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SignedLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignedLink(..)")
+    }
+}
+
+/// Signing links to objects of the bucket.
+pub trait SignLinks: Send + Sync {
+    /// A link by which whoever has it reads the object, and which works for so long.
+    fn sign(
+        &self,
+        object: &Path,
+        works_for: Duration,
+    ) -> impl Future<Output = Result<SignedLink, Cause>> + Send;
 }
 
 /// The queues of slices, one for each operation.

@@ -37,9 +37,13 @@ async fn every_decision_leaves_a_line_with_its_policies() {
         stage.delete(caller, &[("force", "true")]).await;
         stage.cancel(caller, &[], "").await;
         start(&stage, shipped(), caller).await;
-        let bucket = stage.bucket.clone();
-        let function =
-            ReadSweeps { bucket, access: Current::fixed(shipped()), caller_identity: CallerIdentity::Iam };
+        let (bucket, links) = (stage.bucket.clone(), stage.bucket.clone());
+        let function = ReadSweeps {
+            bucket,
+            links,
+            access: Current::fixed(shipped()),
+            caller_identity: CallerIdentity::Iam,
+        };
         function.handle(api_event("GET", "/sweeps", caller, json!({}), &[], ""), now()).await;
     }
     let lines = log.of("decision");

@@ -129,7 +129,8 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
             serde_json::to_value(function.handle(event, "request-1", deadline, clock).await?)?
         }
         "read-sweeps" => {
-            let function = read_sweeps::ReadSweeps { bucket, access, caller_identity };
+            let links = bucket.clone();
+            let function = read_sweeps::ReadSweeps { bucket, links, access, caller_identity };
             serde_json::to_value(function.handle(event, now()).await)?
         }
         "read-decision" => {

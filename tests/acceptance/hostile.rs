@@ -250,6 +250,7 @@ async fn what_people_and_devices_wrote_is_in_the_records_as_it_was() {
 
     let function = ReadSweeps {
         bucket: stage.bucket.clone(),
+        links: stage.bucket.clone(),
         access: Current::fixed(AccessPolicy::shipped().unwrap()),
         caller_identity: CallerIdentity::Iam,
     };

@@ -31,7 +31,10 @@ mod lanes;
 mod log;
 #[cfg(feature = "functions")]
 mod meters;
+mod pages;
 mod races;
+#[cfg(feature = "functions")]
+mod report_links;
 mod retire;
 mod stage;
 mod sweep_concurrency;

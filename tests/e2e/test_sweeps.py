@@ -10,6 +10,8 @@ import os
 import pathlib
 import signal
 import time
+import urllib.parse
+import urllib.request
 
 import jobwarden_client
 import pytest
@@ -533,3 +535,25 @@ def test_the_report_in_the_bucket_is_the_report_of_the_api(world, sweeps):
     report = sweeps.run("delete-expired", dryRun=True)
     stored = json.loads(world.objects(f"sweeps/{report['sweepId']}/report.json").popitem()[1])
     assert stored == report
+
+
+def test_a_browser_is_sent_to_the_page_of_the_report_by_a_link_of_its_own(world, fleet, operator, nobody, sweeps):
+    report = sweeps.run("delete-expired", dryRun=True)
+    path = f"/sweeps/{report['sweepId']}/report"
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    answer = operator.wire.send("GET", path, headers=browser)
+    assert answer.status == 303, answer
+    assert answer.headers["cache-control"] == "no-store"
+    link = answer.headers["location"]
+    # Whoever has the link has the page: no credentials are sent.
+    with urllib.request.urlopen(link, timeout=60) as response:
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+        page = response.read().decode()
+    assert f"<h1>Sweep {report['sweepId']}</h1>" in page
+    assert f"<dt>due</dt><dd>{report['due']:,}</dd>" in page
+    signed = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(link).query))
+    assert signed["X-Amz-Expires"] == "300"
+    refused = nobody.wire.send("GET", path, headers=browser)
+    assert (refused.status, refused.error) == (403, "AccessDeniedException")
+    assert "location" not in refused.headers
+    assert operator.wire.send("GET", path, headers={"Accept": "application/json"}).json == report

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -13,6 +14,7 @@ use object_store::{
     ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use shared::archive::{self, Record};
+use shared::ports::{Cause, SignLinks, SignedLink};
 use shared::sweep::OutcomeRow;
 
 use crate::script::{Fault, Script};
@@ -93,6 +95,18 @@ impl FakeBucket {
 impl fmt::Display for FakeBucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("fake bucket")
+    }
+}
+
+impl SignLinks for FakeBucket {
+    async fn sign(&self, object: &Path, works_for: Duration) -> std::result::Result<SignedLink, Cause> {
+        match self.script.begin("sign", object.as_ref()).await {
+            None => Ok(SignedLink::new(format!(
+                "https://bucket.test/{object}?signed-for={}",
+                works_for.as_secs()
+            ))),
+            Some(_) => Err(Self::lost().into()),
+        }
     }
 }
 

@@ -76,7 +76,7 @@ struct State {
     /// Whether calls are only counted.
     forgetful: bool,
     faults: Vec<(&'static str, usize, Fault)>,
-    standing: Vec<(&'static str, &'static str, Fault)>,
+    standing: Vec<(&'static str, String, Fault)>,
     hooks: Vec<(&'static str, usize, Hook)>,
     counts: BTreeMap<&'static str, usize>,
     dies_before: Option<usize>,
@@ -141,8 +141,8 @@ impl Script {
     }
 
     /// Lets every call of an operation on subjects that begin so go wrong, from now on.
-    pub fn always(&self, operation: &'static str, subject: &'static str, fault: Fault) {
-        self.state().standing.push((operation, subject, fault));
+    pub fn always(&self, operation: &'static str, subject: impl Into<String>, fault: Fault) {
+        self.state().standing.push((operation, subject.into(), fault));
     }
 
     /// Lets something happen just before the `nth` call from now of an operation (from 1).
@@ -200,8 +200,10 @@ impl Script {
             *count += 1;
             let count = *count;
             let mine = |of: &'static str, at: usize| of == operation && at == count;
-            let standing =
-                state.standing.iter().find(|(of, begin, _)| *of == operation && subject.starts_with(begin));
+            let standing = state
+                .standing
+                .iter()
+                .find(|(of, begin, _)| *of == operation && subject.starts_with(begin.as_str()));
             let standing = standing.map(|(_, _, fault)| *fault);
             let fault = state
                 .faults

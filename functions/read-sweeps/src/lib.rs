@@ -1,36 +1,44 @@
 //! Shows sweeps: `GET /sweeps`, `GET /sweeps/{sweepId}` and `GET /sweeps/{sweepId}/report`.
 
+use std::time::Duration;
+
 use aws::gateway::{self, Call};
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use jiff::Timestamp;
 use object_store::ObjectStore;
 use serde_json::{Value, json};
 use shared::access::{AccessPolicy, ServiceAction};
-use shared::api::{ApiError, ApiRequest, ApiResponse, CallerIdentity, ErrorCode, permit, principal};
+use shared::api::{ApiError, ApiRequest, ApiResponse, CallerIdentity, ErrorCode, Media, permit, principal};
 use shared::document::Current;
 use shared::guard::Caller;
 use shared::operation::Operation;
-use shared::sweep::{self, ReadError, Sweep};
+use shared::ports::SignLinks;
+use shared::sweep::{self, ReadError, Sweep, SweepId};
+
+/// For how long a link to a page works: whoever has the link has the page.
+const LINK_WORKS_FOR: Duration = Duration::from_mins(5);
 
 /// The function's parts.
 #[derive(Debug)]
-pub struct ReadSweeps<B> {
+pub struct ReadSweeps<B, L> {
     /// The bucket of states and reports.
     pub bucket: B,
+    /// Links to its objects.
+    pub links: L,
     /// Who may do what.
     pub access: Current<AccessPolicy>,
     /// Which authorizer says who calls.
     pub caller_identity: CallerIdentity,
 }
 
-impl<B: ObjectStore> ReadSweeps<B> {
+impl<B: ObjectStore, L: SignLinks> ReadSweeps<B, L> {
     /// Answers one event of the gateway.
     pub async fn handle(&self, event: Value, now: Timestamp) -> ApiGatewayProxyResponse {
         gateway::answer(event, |call| self.read(call, now)).await
     }
 
     async fn read(&self, call: Call, now: Timestamp) -> Result<ApiResponse, ApiError> {
-        let Call { request, identified, route, request_id } = call;
+        let Call { request, identified, route, request_id, media } = call;
         let principal = principal(self.caller_identity, &identified)?;
         let caller = Caller { principal: &principal, now, request_id: &request_id };
         match route.as_str() {
@@ -41,10 +49,27 @@ impl<B: ObjectStore> ReadSweeps<B> {
             }
             "GET /sweeps/{sweepId}/report" => {
                 let sweep = self.one(&caller, request).await?;
-                let report = sweep::report(&self.bucket, &sweep.sweep_id).await.map_err(failed)?;
-                Ok(ApiResponse::ok(200, &report))
+                self.report(&sweep.sweep_id, media).await
             }
             other => Err(ApiError::no_route(other)),
+        }
+    }
+
+    /// The report itself, or for a browser the way to its page.
+    async fn report(&self, id: &SweepId, media: Media) -> Result<ApiResponse, ApiError> {
+        match media {
+            Media::Json => {
+                let report = sweep::report(&self.bucket, id).await.map_err(failed)?;
+                Ok(ApiResponse::ok(200, &report))
+            }
+            Media::Html => {
+                let page = sweep::page_key(&self.bucket, id).await.map_err(failed)?;
+                let signed = self.links.sign(&page, LINK_WORKS_FOR).await;
+                let link = signed.map_err(|error| {
+                    ApiError::unavailable("no link to the page could be signed; try again", error)
+                })?;
+                Ok(ApiResponse::see_other(link))
+            }
         }
     }
 

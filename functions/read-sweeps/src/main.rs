@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use aws::bucket::Links;
 use aws::documents;
 use aws::settings::Settings;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -19,8 +20,10 @@ async fn serve() -> Result<(), Cause> {
     let (caller_identity, access_policy, bucket) =
         Settings::read(|vars| (vars.caller_identity(), vars.access_policy(), vars.bucket()))?;
     let config = aws::sdk::config().await;
+    let bucket = aws::bucket::open(&bucket)?;
     let function = ReadSweeps {
-        bucket: aws::bucket::open(&bucket)?,
+        links: Links(bucket.clone()),
+        bucket,
         access: documents::open(&access_policy, &config).await?,
         caller_identity,
     };

@@ -190,6 +190,56 @@ impl Outcome {
         }
     }
 
+    /// Whether the sweep has deleted or cancelled what it meant to.
+    pub const fn done(self) -> bool {
+        match self {
+            Self::Deleted
+            | Self::DeletedByInterruptedSlice
+            | Self::DeletedWithJob
+            | Self::Canceled
+            | Self::CanceledByInterruptedSlice
+            | Self::CanceledNotSeenYet
+            | Self::CanceledNotCompared => true,
+            Self::AlreadyGone
+            | Self::NoLongerEligible
+            | Self::Replaced
+            | Self::AmongLast
+            | Self::Refused
+            | Self::JobUnreadable
+            | Self::FactUnreadable
+            | Self::NotSeenAgain
+            | Self::RefusedByAws
+            | Self::Unreadable
+            | Self::NotConfirmed
+            | Self::Mismatch => false,
+        }
+    }
+
+    /// Its name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::DeletedByInterruptedSlice => "deletedByInterruptedSlice",
+            Self::DeletedWithJob => "deletedWithJob",
+            Self::Canceled => "canceled",
+            Self::CanceledByInterruptedSlice => "canceledByInterruptedSlice",
+            Self::CanceledNotSeenYet => "canceledNotSeenYet",
+            Self::CanceledNotCompared => "canceledNotCompared",
+            Self::AlreadyGone => "alreadyGone",
+            Self::NoLongerEligible => "noLongerEligible",
+            Self::Replaced => "replaced",
+            Self::AmongLast => "amongLast",
+            Self::Refused => "refused",
+            Self::JobUnreadable => "jobUnreadable",
+            Self::FactUnreadable => "factUnreadable",
+            Self::NotSeenAgain => "notSeenAgain",
+            Self::RefusedByAws => "refusedByAws",
+            Self::Unreadable => "unreadable",
+            Self::NotConfirmed => "notConfirmed",
+            Self::Mismatch => "mismatch",
+        }
+    }
+
     /// Whether a whole job was deleted.
     pub(super) const fn with_job(self) -> bool {
         matches!(self, Self::DeletedWithJob | Self::DeletedByInterruptedSlice)

@@ -45,8 +45,7 @@ pub enum Age {
 impl Age {
     /// Its age at `now`.
     pub fn of(row: &ExecutionRow, now: Timestamp) -> Self {
-        let since = if row.status == Status::Queued { row.queued_at } else { row.last_updated_at };
-        let age = now.duration_since(since);
+        let age = now.duration_since(row.counts_since());
         match age.as_secs() / DAY {
             _ if age < SignedDuration::ZERO => Self::Future,
             ..1 => Self::UnderADay,
@@ -62,6 +61,9 @@ impl Age {
 
 /// Executions by status and age.
 pub type Ages = BTreeMap<Status, BTreeMap<Age, u64>>;
+
+/// Executions by rule and age.
+pub type AgesOfRules = BTreeMap<String, BTreeMap<Age, u64>>;
 
 /// How many of those that are not old enough yet come due on each of the next days.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

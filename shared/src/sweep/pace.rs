@@ -67,6 +67,11 @@ impl CallRate {
         }
     }
 
+    /// How many calls that is in an hour.
+    pub fn an_hour(self) -> u64 {
+        (self.0 * 3600.0).round() as u64
+    }
+
     /// How long so many calls take.
     pub(super) fn seconds(self, calls: u64) -> f64 {
         calls as f64 / self.0

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -70,6 +71,8 @@ enum Unsettled {
 /// What came of a page: of each record that has an outcome, in the page's order.
 pub(super) struct Acted<'r> {
     pub(super) results: Vec<(&'r Record, Outcome)>,
+    /// When each of them was known.
+    pub(super) times: Vec<Timestamp>,
     /// The places of the records whose outcome is not known.
     pub(super) in_doubt: Vec<usize>,
     pub(super) ended: Result<PageEnd, Stop>,
@@ -242,15 +245,16 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         receipt: &Receipt,
         since: Instant,
     ) -> Result<PageEnd, Stop> {
-        let Acted { results, in_doubt, ended } = self.act_on_all(session, receipt, since).await;
+        let Acted { results, times, in_doubt, ended } = self.act_on_all(session, receipt, since).await;
         // Told before it counts: if it cannot be told, the whole page is looked at again.
         results::write(self.bucket, &session.sweep, receipt.name(), &results).await?;
-        for (record, outcome) in &results {
+        for ((record, outcome), at) in results.iter().zip(times) {
             let share = Share::of(record);
             if outcome.moved() {
-                session.sweep.count(&share, *outcome, 1);
+                session.sweep.came_of(record, *outcome, at);
                 cursor.moved(share, record.row());
             } else {
+                session.sweep.sample(record, *outcome);
                 cursor.meet(record.row(), &share.rule, *outcome);
             }
         }
@@ -306,7 +310,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     });
                 }
                 Some(Turn::Ended((place, record, Ok(Some(outcome))))) => {
-                    results.push((place, record, outcome));
+                    results.push((place, record, outcome, session.now()));
                 }
                 Some(Turn::Ended((_, _, Ok(None)))) => stop(Ok(PageEnd::TooOld)),
                 Some(Turn::Ended((_, _, Err(Unsettled::Unchanged(why))))) => stop(Err(why)),
@@ -318,8 +322,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
         results.sort_by_key(|(place, ..)| *place);
         in_doubt.sort_unstable();
-        let results = results.into_iter().map(|(_, record, outcome)| (record, outcome)).collect();
-        Acted { results, in_doubt, ended }
+        let (results, times) =
+            results.into_iter().map(|(_, record, outcome, at)| ((record, outcome), at)).unzip();
+        Acted { results, times, in_doubt, ended }
     }
 
     /// Acts on one record. `None`: nothing was sent, because there is no leave to any more.
@@ -434,13 +439,13 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             settled.iter().filter_map(|(_, record, found)| Some((*record, (*found)?))).collect();
         let name = format!("{}-settled", page_name(&session.sweep));
         results::write(self.bucket, &session.sweep, &name, &found).await?;
+        let now = session.now();
         let sweep = &mut session.sweep;
         for (_, record, found) in &settled {
             match found {
                 Some(outcome) => {
-                    let share = Share::of(record);
-                    sweep.count(&share, *outcome, 1);
-                    cursor.moved(share, record.row());
+                    sweep.came_of(record, *outcome, now);
+                    cursor.moved(Share::of(record), record.row());
                 }
                 // Still in its place: it will be met with again.
                 None => sweep.attempts -= 1.min(sweep.attempts),

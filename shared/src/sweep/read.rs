@@ -98,6 +98,20 @@ pub async fn report(bucket: &dyn ObjectStore, id: &SweepId) -> Result<Value, Rea
     report.map(|(report, _)| report).map_err(|error| failed(error, format!("sweep `{id}` has no report yet")))
 }
 
+/// Where the page of the report of a sweep that has ended is, if it is there.
+///
+/// # Errors
+/// When there is none, or the bucket did not serve.
+pub async fn page_key(bucket: &dyn ObjectStore, id: &SweepId) -> Result<Path, ReadError> {
+    let key = store::page_key(id);
+    let missing = || format!("sweep `{id}` has no page of a report; ask for it as application/json");
+    match store::is_there(bucket, &key).await {
+        Ok(true) => Ok(Path::from(key)),
+        Ok(false) => Err(ReadError::NotFound(missing())),
+        Err(error) => Err(failed(error, missing())),
+    }
+}
+
 fn failed(error: StoreError, missing: String) -> ReadError {
     match error {
         StoreError::NotFound(_) => ReadError::NotFound(missing),

@@ -6,15 +6,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Outcome, OutcomeKind};
-use super::ages::{Ages, ForecastDay};
+use super::ages::{Ages, AgesOfRules, ForecastDay};
 use super::blockers::{Blocker, NotLookedAt};
 use super::counts::Counts;
 use super::estimate::Estimate;
+use super::history::History;
 use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Checked;
 use super::results;
 use super::retire::WholeJobs;
+use super::samples::Samples;
 use super::state::{ArchiveTotals, JobCounts, Sweep, SweepStatus};
 use super::tally::Verdicts;
 use crate::archive;
@@ -79,6 +81,12 @@ pub struct Report {
     /// What was judged (the plan and what is kept), by status and by age as the rules count it.
     #[serde(default)]
     pub ages: Ages,
+    /// The same by rule.
+    #[serde(skip_serializing_if = "AgesOfRules::is_empty", default)]
+    pub ages_of_rules: AgesOfRules,
+    /// The oldest few executions of each rule and verdict.
+    #[serde(skip_serializing_if = "Samples::is_empty", default)]
+    pub samples: Samples,
     /// How many of those kept as `notYet` come due on each of the next 30 days, by these rules and
     /// if nothing else changes. Access policies are not asked, and jobs too young to have been
     /// looked at are not in it.
@@ -101,6 +109,15 @@ pub struct Report {
     /// What came of them, by rule and by the status that they were judged with.
     #[serde(default)]
     pub results: Counts<OutcomeKind>,
+    /// When something was deleted or cancelled. A sweep that an earlier version began tells of what came after.
+    #[serde(skip_serializing_if = "History::is_empty", default)]
+    pub history: History,
+    /// How many calls of each operation the deployment allows in an hour.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub calls_per_hour: Option<u64>,
+    /// The oldest few executions of each rule and outcome.
+    #[serde(skip_serializing_if = "Samples::is_empty", default)]
+    pub outcome_samples: Samples,
     /// Calls made, by operation. Calls of a slice that died are missing.
     pub calls: BTreeMap<IotOperation, u64>,
     /// Calls throttled, by operation.
@@ -164,6 +181,8 @@ impl Report {
             kept,
             unreadable: sweep.tally.unreadable_rows().clone(),
             ages: sweep.tally.ages().clone(),
+            ages_of_rules: sweep.tally.ages_of_rules().clone(),
+            samples: sweep.tally.samples().clone(),
             forecast: sweep.tally.forecast().days(sweep.now),
             blockers: (sweep.operation == Operation::CancelStale).then(|| sweep.blockers.found()),
             things_not_looked_at: sweep.blockers.not_looked_at().to_vec(),
@@ -171,6 +190,9 @@ impl Report {
             attempts: sweep.attempts,
             outcomes: sweep.outcomes(),
             results: sweep.results.clone(),
+            history: sweep.history.clone(),
+            calls_per_hour: sweep.calls_per_hour,
+            outcome_samples: sweep.samples.clone(),
             calls: sweep.calls.clone(),
             throttled: sweep.throttled.clone(),
             plan_digest: sweep.plan.as_ref().map(|plan| plan.digest.clone()),

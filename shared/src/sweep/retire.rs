@@ -715,9 +715,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             })?;
             let told: Vec<_> = records.iter().map(|record| (record, outcome)).collect();
             results::write(self.bucket, &session.sweep, &name, &told).await?;
-            for share in records.iter().map(Share::of) {
-                session.sweep.count(&share, outcome, 1);
-                cursor.moved.add(share, 1);
+            let now = session.now();
+            for record in &records {
+                session.sweep.came_of(record, outcome, now);
+                cursor.moved.add(Share::of(record), 1);
             }
             cursor.retirement.stage = Stage::Telling { outcome, objects: objects + 1 };
             session.sweep.phase = Phase::applying(cursor);

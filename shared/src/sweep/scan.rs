@@ -305,7 +305,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     }
                     let verdict = self.rules.judge(A::OPERATION, now, &known(facts, job), &row);
                     let ranked = verdict.as_ref().ok().and_then(|verdict| self.ranked(&row, verdict));
-                    let Some((due, facts)) = propose(now, &mut cursor.job, facts, (verdict, &row)) else {
+                    let Some((due, facts)) =
+                        propose(now, &mut cursor.job, facts, (verdict, &job.job_id, &row))
+                    else {
                         ranked.into_iter().for_each(|rule| note(&row, &rule, false));
                         judged(&mut cursor.judged, &row);
                         continue;
@@ -317,7 +319,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 }
                 Some(Turn::Ended((_, _, _, Err(stop)))) => ended = ended.and(Err(stop)),
                 Some(Turn::Ended((row, due, facts, Ok(asked)))) => {
-                    let line = Line::of(&due.rule, &row, now);
+                    let line = Line::of(&due.rule, &job.job_id, &row, now);
                     let decided =
                         asked.map(|asked| self.decide(&session.sweep, facts, (&row, due.force), &asked));
                     if due.behind.is_some() {
@@ -438,11 +440,11 @@ fn propose<'f>(
     now: Timestamp,
     tally: &mut Tally,
     facts: Option<&'f Result<JobFacts, String>>,
-    (verdict, row): (Result<Verdict, NotKnown>, &ExecutionRow),
+    (verdict, job, row): (Result<Verdict, NotKnown>, &JobId, &ExecutionRow),
 ) -> Option<(Due, &'f JobFacts)> {
     match (verdict, facts) {
         (Ok(Verdict::Keep { reason, rule, until }), _) => {
-            tally.kept(Line::of(&rule, row, now), reason);
+            tally.kept(Line::of(&rule, job, row, now), reason);
             until.into_iter().for_each(|until| tally.comes_due(now, until));
         }
         (Ok(Verdict::Due(due)), Some(Ok(facts))) => return Some((due, facts)),

@@ -23,6 +23,7 @@ use super::successes::{RulesOfJobs, Success};
 use crate::lane;
 use crate::meter::{self, Source};
 use crate::ports::{MutationError, ReadError, chain};
+use crate::report_page;
 
 /// What is kept free before the deadline, for the call under way, the state and the message; a
 /// third of a slice that is shorter than three times that.
@@ -30,6 +31,9 @@ const MARGIN: Duration = Duration::from_secs(20);
 
 /// How often a read that AWS cannot answer is tried.
 const READ_TRIES: u32 = 4;
+
+/// How often the page of a report is written before the sweep does without it.
+const PAGE_TRIES: u32 = 2;
 
 /// How long a checkpoint may be old while a large job is scanned.
 const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
@@ -222,6 +226,7 @@ impl<'a> Session<'a> {
         let report = Report::of(&self.sweep);
         let key = store::report_key(&self.sweep.sweep_id);
         store::put(self.bucket, &key, &report, PutMode::Overwrite).await?;
+        self.write_page(&report).await;
         // Told before it is final: after that, nobody would tell it again.
         self.tell();
         self.count_slice();
@@ -244,6 +249,22 @@ impl<'a> Session<'a> {
         let remaining = plan.as_ref().filter(|_| !dry_run).map(|plan| plan.due.saturating_sub(*attempts));
         let lag = Duration::try_from(self.now().duration_since(*now)).unwrap_or_default();
         meter::slice_ended(*operation, lane::told(lane.as_ref()), remaining, lag);
+    }
+
+    /// Writes the page beside the report. It says nothing that the report does not: a sweep does not come back for
+    /// it, and whoever has the report can draw it.
+    async fn write_page(&self, report: &Report) {
+        let sweep_id = &self.sweep.sweep_id;
+        let mut written = Ok(());
+        for _ in 0..PAGE_TRIES {
+            written = store::put_page(self.bucket, sweep_id, report_page::page(report)).await;
+            if written.is_ok() {
+                return;
+            }
+        }
+        if let Err(error) = written {
+            warn!(event = "page_unwritten", %sweep_id, error = chain(&error));
+        }
     }
 
     fn tell(&self) {

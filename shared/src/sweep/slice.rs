@@ -225,6 +225,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         // The same text may be there under a new name by now.
         sweep.rules_source = Some(self.rules.source().to_owned());
         sweep.policy_source = Some(self.access.source().to_owned());
+        sweep.calls_per_hour = Some(self.rate.an_hour());
         // What has acted already is no dry run; it is stopped where it acts.
         if self.dry_run_only && !matches!(sweep.phase, Phase::Applying(_)) {
             sweep.dry_run = true;

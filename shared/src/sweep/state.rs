@@ -11,12 +11,15 @@ use super::blockers::Blockers;
 use super::counts::Counts;
 use super::cursor::Phase;
 use super::estimate::{Estimate, Work};
+use super::history::History;
 use super::id::SweepId;
 use super::pace::IotOperation;
 use super::plan::Plan;
 use super::retire::WholeJobs;
+use super::samples::Samples;
 use super::successes::{RulesOfJobs, Written};
 use super::tally::Tally;
+use crate::archive::Record;
 use crate::lane::{Lane, LaneName};
 use crate::operation::Operation;
 
@@ -212,6 +215,15 @@ pub struct Sweep {
     pub attempts: u64,
     /// What came of them.
     pub results: Counts<OutcomeKind>,
+    /// When something was deleted or cancelled.
+    #[serde(skip_serializing_if = "History::is_empty", default)]
+    pub history: History,
+    /// How many calls of each operation the deployment allows in an hour.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub calls_per_hour: Option<u64>,
+    /// A few executions of each rule and outcome.
+    #[serde(skip_serializing_if = "Samples::is_empty", default)]
+    pub samples: Samples,
     pub(super) pending: Option<Pending>,
     /// Calls made, by operation.
     pub calls: BTreeMap<IotOperation, u64>,
@@ -303,6 +315,9 @@ impl Sweep {
             plan: None,
             attempts: 0,
             results: Counts::default(),
+            history: History::default(),
+            calls_per_hour: None,
+            samples: Samples::default(),
             pending: None,
             calls: BTreeMap::new(),
             throttled: BTreeMap::new(),
@@ -320,6 +335,21 @@ impl Sweep {
 
     pub(super) fn count(&mut self, share: &Share, outcome: Outcome, times: u64) {
         self.results.add(OutcomeKind { share: share.clone(), outcome }, times);
+    }
+
+    /// Counts what came of the execution of a record, and notes when.
+    pub(super) fn came_of(&mut self, record: &Record, outcome: Outcome, now: Timestamp) {
+        self.count(&Share::of(record), outcome, 1);
+        if outcome.done() {
+            self.history.note(self.started_at.unwrap_or(now), now);
+        }
+        self.sample(record, outcome);
+    }
+
+    /// Notes what came of the execution of a record, for whoever looks it up.
+    pub(super) fn sample(&mut self, record: &Record, outcome: Outcome) {
+        let rule = record.rule.as_deref().unwrap_or_default();
+        self.samples.tell((rule, outcome.as_str()), &record.job.job.job_id, record.row());
     }
 
     /// What came of them, whatever their rule and status.

@@ -1,7 +1,10 @@
 //! A sweep's objects in the bucket: its state by conditional writes, its segments, its report.
 
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{
+    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    UpdateVersion,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -47,6 +50,11 @@ pub(super) fn state_key(id: &SweepId) -> String {
 
 pub(super) fn report_key(id: &SweepId) -> String {
     format!("{ROOT}/{id}/report.json")
+}
+
+/// The report as a page.
+pub(super) fn page_key(id: &SweepId) -> String {
+    format!("{ROOT}/{id}/report.html")
 }
 
 /// Segments of jobs, as listed.
@@ -137,12 +145,36 @@ pub(super) async fn put(
 ) -> Result<UpdateVersion, StoreError> {
     let bytes =
         serde_json::to_vec(value).map_err(|source| StoreError::Unreadable { key: key.to_owned(), source })?;
-    let options = PutOptions { mode, ..PutOptions::default() };
+    put_bytes(bucket, key, bytes, PutOptions { mode, ..PutOptions::default() }).await
+}
+
+/// Writes the page of a sweep's report.
+pub(super) async fn put_page(bucket: &dyn ObjectStore, id: &SweepId, page: String) -> Result<(), StoreError> {
+    let kind = (Attribute::ContentType, "text/html; charset=utf-8");
+    let options = PutOptions { attributes: Attributes::from_iter([kind]), ..PutOptions::default() };
+    put_bytes(bucket, &page_key(id), page.into_bytes(), options).await.map(drop)
+}
+
+async fn put_bytes(
+    bucket: &dyn ObjectStore,
+    key: &str,
+    bytes: Vec<u8>,
+    options: PutOptions,
+) -> Result<UpdateVersion, StoreError> {
     match bucket.put_opts(&Path::from(key), PutPayload::from(bytes), options).await {
         Ok(put) => Ok(put.into()),
         Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
             Err(StoreError::Conflict(key.to_owned()))
         }
+        Err(source) => Err(StoreError::Unavailable { key: key.to_owned(), source }),
+    }
+}
+
+/// Whether an object is there.
+pub(super) async fn is_there(bucket: &dyn ObjectStore, key: &str) -> Result<bool, StoreError> {
+    match bucket.head(&Path::from(key)).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
         Err(source) => Err(StoreError::Unavailable { key: key.to_owned(), source }),
     }
 }

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::act::Share;
-use super::ages::{Age, Ages, Forecast};
+use super::ages::{Age, Ages, AgesOfRules, Forecast};
 use super::counts::Counts;
+use super::samples::Samples;
 use crate::access::Refusal;
-use crate::execution::{ExecutionRow, Status};
+use crate::execution::ExecutionRow;
+use crate::ids::JobId;
 use crate::retention::KeepReason;
 
 /// Executions of one status under one rule, with one verdict.
@@ -33,10 +35,14 @@ pub struct Tally {
     unreadable: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     ages: Ages,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    rules: AgesOfRules,
     #[serde(skip_serializing_if = "Forecast::is_empty", default)]
     forecast: Forecast,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     oldest_due: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Samples::is_empty", default)]
+    samples: Samples,
 }
 
 /// An execution as it is counted.
@@ -44,16 +50,18 @@ pub struct Tally {
 pub struct Line<'a> {
     /// The rule that matched.
     pub rule: &'a str,
-    /// Its status.
-    pub status: Status,
+    /// Its job.
+    pub job: &'a JobId,
+    /// What a listing shows of it.
+    pub row: &'a ExecutionRow,
     /// Its age.
     pub age: Age,
 }
 
 impl<'a> Line<'a> {
     /// Of a row that `rule` has judged at `now`.
-    pub fn of(rule: &'a str, row: &ExecutionRow, now: Timestamp) -> Self {
-        Self { rule, status: row.status, age: Age::of(row, now) }
+    pub fn of(rule: &'a str, job: &'a JobId, row: &'a ExecutionRow, now: Timestamp) -> Self {
+        Self { rule, job, row, age: Age::of(row, now) }
     }
 }
 
@@ -66,7 +74,8 @@ impl Tally {
         self.oldest_due = earlier(self.oldest_due, Some(since));
     }
 
-    /// Counts one that its rule keeps.
+    /// Counts one that its rule keeps. What may be among the last is no sample: it may fall due when everything has
+    /// been seen.
     pub fn kept(&mut self, line: Line<'_>, reason: KeepReason) {
         self.count(line, reason.as_str());
     }
@@ -96,10 +105,17 @@ impl Tally {
         self.count(line, &format!("refused: {}", refusal.reason_key()));
     }
 
-    fn count(&mut self, Line { rule, status, age }: Line<'_>, verdict: &str) {
-        let share = Share { rule: rule.to_owned(), status };
+    fn count(&mut self, Line { rule, job, row, age }: Line<'_>, verdict: &str) {
+        let share = Share { rule: rule.to_owned(), status: row.status };
         self.verdicts.add(VerdictKind { share, verdict: verdict.to_owned() }, 1);
-        *self.ages.entry(status).or_default().entry(age).or_default() += 1;
+        *self.ages.entry(row.status).or_default().entry(age).or_default() += 1;
+        match self.rules.get_mut(rule) {
+            Some(ages) => *ages.entry(age).or_default() += 1,
+            None => drop(self.rules.insert(rule.to_owned(), [(age, 1)].into())),
+        }
+        if verdict != KeepReason::AmongLast.as_str() {
+            self.samples.note((rule, verdict), job, row);
+        }
     }
 
     /// Counts one that cannot be judged, and therefore stays.
@@ -118,7 +134,12 @@ impl Tally {
                 *self.ages.entry(status).or_default().entry(age).or_default() += count;
             }
         }
+        for (rule, ages) in other.rules {
+            let ours = self.rules.entry(rule).or_default();
+            ages.into_iter().for_each(|(age, count)| *ours.entry(age).or_default() += count);
+        }
         self.forecast.merge(other.forecast);
+        self.samples.merge(other.samples);
         self.oldest_due = earlier(self.oldest_due, other.oldest_due);
     }
 
@@ -131,6 +152,16 @@ impl Tally {
     /// What was judged, by status and age.
     pub fn ages(&self) -> &Ages {
         &self.ages
+    }
+
+    /// What was judged, by rule and age.
+    pub fn ages_of_rules(&self) -> &AgesOfRules {
+        &self.rules
+    }
+
+    /// The oldest executions of each rule and verdict.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// When what is not old enough yet comes due.
@@ -181,10 +212,20 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::execution::Status;
+    use crate::execution::scenes::row;
+
+    fn job() -> JobId {
+        JobId::parse("job").unwrap()
+    }
 
     #[test]
     fn a_tally_reads_back_and_adds_up() {
-        let line = |rule, status| Line { rule, status, age: Age::Weeks };
+        let (failed, queued, job) = (row(Status::Failed, 0, 0), row(Status::Queued, 0, 0), job());
+        let line = |rule, status| {
+            let row = if status == Status::Failed { &failed } else { &queued };
+            Line { rule, job: &job, row, age: Age::Weeks }
+        };
         let now = Timestamp::UNIX_EPOCH;
         let mut tally = Tally::default();
         tally.due(line("a", Status::Failed), now);
@@ -199,22 +240,25 @@ mod tests {
         assert_eq!((read.total_due(), read.total()), (2, 5));
         read.merge(tally);
         assert_eq!((read.total_due(), read.total()), (4, 10));
+        let of_rules = |rule| read.ages_of_rules()[rule].values().sum::<u64>();
+        assert_eq!((of_rules("a"), of_rules("b")), (6, 2));
         assert_eq!(read.ages().values().flat_map(|ages| ages.values()).sum::<u64>(), 8);
         assert_eq!(read.forecast().days(now)[1].due, 2);
     }
 
     #[test]
     fn what_is_due_and_what_is_kept_are_told_apart_and_nothing_is_in_both() {
-        let line = |rule, status| Line { rule, status, age: Age::Weeks };
+        let (failed, job) = (row(Status::Failed, 0, 0), job());
+        let line = |rule| Line { rule, job: &job, row: &failed, age: Age::Weeks };
         let since = |second| Timestamp::from_second(second).unwrap();
         let mut tally = Tally::default();
         assert_eq!(tally.oldest_due(), None);
-        tally.due(line("a", Status::Failed), since(7));
-        tally.due(line("a", Status::Failed), since(5));
-        tally.due(line("b", Status::Failed), since(6));
+        tally.due(line("a"), since(7));
+        tally.due(line("a"), since(5));
+        tally.due(line("b"), since(6));
         assert_eq!(tally.oldest_due(), Some(since(5)));
-        tally.kept(line("a", Status::Failed), KeepReason::RetriesLeft);
-        tally.refused(line("b", Status::Failed), &Refusal::NoPermit);
+        tally.kept(line("a"), KeepReason::RetriesLeft);
+        tally.refused(line("b"), &Refusal::NoPermit);
         tally.unreadable("unknown status `PAUSED`");
         tally.unreadable("unknown status `PAUSED`");
         let share = |rule: &str| Share { rule: rule.to_owned(), status: Status::Failed };

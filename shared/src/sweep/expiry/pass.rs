@@ -203,7 +203,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         since: Instant,
     ) -> Result<PageEnd, Stop> {
         // What is in doubt has no row: the message comes again, and has it looked at.
-        let Acted { results, in_doubt, mut ended } = self.act_on_all(session, receipt, since).await;
+        let Acted { results, in_doubt, mut ended, .. } = self.act_on_all(session, receipt, since).await;
         if let (false, Err(Stop::Failed(what))) = (in_doubt.is_empty(), &mut ended) {
             let (what, source) = (std::mem::take(what), "what was sent is in doubt".into());
             ended = Err(Stop::Error(SliceError::Unavailable { what, source }));
