@@ -29,6 +29,7 @@ mod keep_last;
 #[cfg(feature = "functions")]
 mod lanes;
 mod log;
+mod openapi;
 mod races;
 mod retire;
 mod stage;
