@@ -68,7 +68,7 @@ sam-local: clients ## Run every event with `sam local invoke`, and `sam local st
 	@$(CLIENTS) tests/sam_local/run.py
 
 check: ## Formats, lints, docs, dependencies, the template with its roles, and what tests dev/
-	@$(ENVIRONMENTS) sam checks clients security
+	@$(ENVIRONMENTS) sam checks clients openapi security
 	@$(PYTHON) dev/check.py
 
 build: ## Build what `sam deploy` deploys, with the deployed profile, into .aws-sam/

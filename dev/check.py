@@ -68,6 +68,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "python-format": run(tool("checks", "ruff"), "format", "--check", *PYTHON),
     "python-tests": run(tool("clients", "python"), "-m", "pytest", "-q", "tests/dev"),
     "bench-rendered": run(sys.executable, "dev/bench.py", "render", "--check"),
+    "openapi": run(tool("openapi", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/openapi"),
     "sam-validate": run(tool("sam", "sam"), "validate", "--lint", **REGION),
     "cfn-lint": run(tool("sam", "cfn-lint")),
     "security": run(tool("security", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/security"),

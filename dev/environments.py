@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
-NAMES = ("sam", "cross", "emulator", "clients", "checks", "proofs", "peers", "security", "browser")
+NAMES = ("sam", "cross", "emulator", "clients", "checks", "openapi", "proofs", "peers", "security", "browser")
 OLDEST_PYTHON = (3, 11)
 
 

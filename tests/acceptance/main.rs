@@ -32,6 +32,7 @@ mod log;
 #[cfg(feature = "functions")]
 mod meters;
 mod pages;
+mod openapi;
 mod races;
 #[cfg(feature = "functions")]
 mod report_links;

@@ -16,13 +16,13 @@ import pytest
 from botocore.credentials import Credentials
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "clients"), str(ROOT / "tests" / "e2e")]
+sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "clients"), str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "openapi")]
 
 import faults as faults_module  # noqa: E402
 import fleet as fleet_module  # noqa: E402
 from jobwarden_client import sign_for_api_gateway  # noqa: E402
 from stack import Stack  # noqa: E402
-from wire import Wire  # noqa: E402
+from wire import Wire, documented  # noqa: E402
 from world import World  # noqa: E402
 
 # The emulator has no quota, so the suite's sweeps need not keep one.
@@ -99,7 +99,7 @@ class Principal:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    with Stack.start(PARAMETERS) as running:
+    with Stack.start(PARAMETERS) as running, documented(running.api_url):
         yield running
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import json
+import unittest.mock
 import urllib.parse
+from collections.abc import Iterator
 
+import document
 from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.credentials import Credentials
+from botocore.httpsession import URLLib3Session
+
+DOCUMENT = document.load()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +73,24 @@ class Wire:
         try:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+            answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
             connection.close()
+        DOCUMENT.check(method, path, answer.status, answer.headers, answer.body)
+        return answer
+
+
+@contextlib.contextmanager
+def documented(api_url: str) -> Iterator[None]:
+    """Has every answer of the API that a boto3 client gets compared with the document, for as long as this lasts."""
+    send = URLLib3Session.send
+
+    def checked(session: URLLib3Session, request: AWSPreparedRequest):
+        response = send(session, request)
+        if request.url.startswith(f"{api_url}/"):
+            path = urllib.parse.urlsplit(request.url.removeprefix(api_url)).path
+            DOCUMENT.check(request.method, path, response.status_code, dict(response.headers), response.content)
+        return response
+
+    with unittest.mock.patch.object(URLLib3Session, "send", checked):
+        yield

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{AskedFacts, WholeFacts};
@@ -31,7 +31,7 @@ pub struct HypotheticalExecution {
     job_tags: BTreeMap<String, String>,
     job_namespace_id: Option<String>,
     job_retries: bool,
-    job_retry_limits: RetryLimits,
+    job_retry_limits: HypotheticalRetryLimits,
     job_continuous: bool,
     version_number: Option<i64>,
     status_details: BTreeMap<String, String>,
@@ -39,6 +39,15 @@ pub struct HypotheticalExecution {
     retry_attempt: i64,
     thing_groups: BTreeSet<String>,
     thing_attributes: BTreeMap<String, String>,
+}
+
+/// How often its job retries. An archive record's may get members that are newer than its reader; here one that is not known
+/// is a mistake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct HypotheticalRetryLimits {
+    failed: u32,
+    timed_out: u32,
 }
 
 impl HypotheticalExecution {
@@ -52,18 +61,17 @@ impl HypotheticalExecution {
         let thing_name =
             ThingName::parse(&name(&self.thing_name, "a-thing")).map_err(|error| error.to_string())?;
         let namespace_id = self.job_namespace_id.as_deref().map(NamespaceId::parse).transpose();
-        let ago = |given: &Option<String>, ordinary| match given {
-            Some(text) => before(now, text),
-            None => Ok(now - SignedDuration::from_hours(ordinary)),
-        };
+        let ago = |given: &Option<String>, ordinary| before(now, given.as_deref().unwrap_or(ordinary));
+        let HypotheticalRetryLimits { failed, timed_out } = self.job_retry_limits;
+        let retry_limits = RetryLimits { failed, timed_out };
         let waits = status == Status::Queued;
         let row = ExecutionRow {
             thing_name,
             execution_number: ExecutionNumber::new(self.execution_number.unwrap_or(1)),
             status,
-            queued_at: ago(&self.queued_age, 3)?,
-            started_at: if waits { None } else { Some(ago(&self.started_age, 2)?) },
-            last_updated_at: ago(&self.last_updated_age, 1)?,
+            queued_at: ago(&self.queued_age, "3h")?,
+            started_at: if waits { None } else { Some(ago(&self.started_age, "2h")?) },
+            last_updated_at: ago(&self.last_updated_age, "1h")?,
             retry_attempt: Some(self.retry_attempt),
         };
         let execution = Execution {
@@ -82,8 +90,8 @@ impl HypotheticalExecution {
             ),
             job_id,
             namespace_id: namespace_id.map_err(|error| error.to_string())?,
-            retries: self.job_retries || self.job_retry_limits != RetryLimits::default(),
-            retry_limits: self.job_retry_limits,
+            retries: self.job_retries || retry_limits != RetryLimits::default(),
+            retry_limits,
             status: None,
             continuous: self.job_continuous,
         };
@@ -104,8 +112,11 @@ fn place<'a>(given: &'a Option<String>, ordinary: &'a str) -> Result<&'a str, St
     if legal { Ok(place) } else { Err(format!("{} must be an account or a Region", quoted(place))) }
 }
 
+/// The first time that has a year of four digits. The policy language knows none before.
+const FIRST: Timestamp = Timestamp::constant(-62_167_219_200, 0);
+
 /// The time that lies so long before `now`.
 fn before(now: Timestamp, age: &str) -> Result<Timestamp, String> {
-    let time = fixed_length(age).ok().and_then(|age| now.checked_sub(age).ok());
+    let time = fixed_length(age).ok().and_then(|age| now.checked_sub(age).ok()).filter(|time| *time >= FIRST);
     time.ok_or_else(|| format!("`{age}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
 }

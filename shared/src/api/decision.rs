@@ -96,8 +96,9 @@ fn status(name: &str) -> Result<Status, Violation> {
 }
 
 fn time(text: &str) -> Result<Timestamp, Violation> {
-    let problem = || format!("{} must be a time such as 2026-11-23T07:00:00Z", quoted(text));
-    text.parse().map_err(|_| Violation::new("now", problem()))
+    let problem = || format!("{} must be a time such as 2026-11-23T07:00:00Z, from 1970 on", quoted(text));
+    let time = text.parse().ok().filter(|time| *time >= Timestamp::UNIX_EPOCH);
+    time.ok_or_else(|| Violation::new("now", problem()))
 }
 
 /// The answer to `POST /decisions`.
@@ -139,5 +140,51 @@ impl DecisionAnswer {
         });
         let hypothetical = request.execution.is_hypothetical();
         Self { action: request.action, hypothetical, result, decision, error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn asked(members: Value) -> Result<DecisionRequest, ApiError> {
+        let mut body = json!({"action": "CancelJobExecution", "status": "IN_PROGRESS"});
+        for (name, value) in members.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let now = "2026-11-21T12:00:00Z".parse().unwrap();
+        ApiRequest { body: body.to_string().into_bytes(), ..ApiRequest::default() }.decision(now)
+    }
+
+    /// Nothing that is made up may lie where time cannot be counted, or where the policies cannot.
+    #[test]
+    fn a_time_that_cannot_be_is_refused() {
+        for (members, told) in [
+            (
+                json!({"now": "-009999-01-02T01:59:59Z"}),
+                "now: `-009999-01-02T01:59:59Z` must be a time such as",
+            ),
+            (json!({"now": "1969-12-31T23:59:59Z"}), "from 1970 on"),
+            (json!({"execution": {"queuedAge": "110000w"}}), "execution: `110000w` must be an age"),
+            (
+                json!({"now": "9999-12-30T22:00:00Z", "execution": {"startedAge": "-1d"}}),
+                "`-1d` must be an age",
+            ),
+        ] {
+            let message = asked(members.clone()).unwrap_err().message;
+            assert!(message.contains(told), "{members}: {message}");
+        }
+        for now in ["1970-01-01T00:00:00Z", "9999-12-30T22:00:00Z"] {
+            assert!(asked(json!({"now": now, "execution": {"queuedAge": "3650w"}})).is_ok(), "{now}");
+        }
+    }
+
+    #[test]
+    fn a_retry_limit_that_there_is_not_is_refused() {
+        let message = asked(json!({"execution": {"jobRetryLimits": {"faild": 2}}})).unwrap_err().message;
+        assert!(message.contains("unknown field `faild`"), "{message}");
+        assert!(asked(json!({"execution": {"jobRetryLimits": {"failed": 2, "timedOut": 1}}})).is_ok());
     }
 }

@@ -25,6 +25,17 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every error that there is.
+    pub const ALL: [Self; 7] = [
+        Self::InvalidRequest,
+        Self::AccessDenied,
+        Self::ResourceNotFound,
+        Self::InvalidStateTransition,
+        Self::VersionConflict,
+        Self::Throttling,
+        Self::ServiceUnavailable,
+    ];
+
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
