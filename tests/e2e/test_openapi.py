@@ -17,7 +17,7 @@ ERRORS = {
     name: (int(status), shown["value"])
     for operation in DOCUMENT.operations
     for status, response in operation.parts["responses"].items()
-    if not status.startswith("2")
+    if status.startswith(("4", "5"))
     for name, shown in DOCUMENT.part(response)["content"]["application/json"]["examples"].items()
 }
 # Who sends an example, and in which status the execution that it is about has to be.

@@ -57,33 +57,6 @@ pub enum Outcome {
     Mismatch,
 }
 
-impl Outcome {
-    /// Its name in reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::DeletedByInterruptedSlice => "deletedByInterruptedSlice",
-            Self::DeletedWithJob => "deletedWithJob",
-            Self::Canceled => "canceled",
-            Self::CanceledByInterruptedSlice => "canceledByInterruptedSlice",
-            Self::CanceledNotSeenYet => "canceledNotSeenYet",
-            Self::CanceledNotCompared => "canceledNotCompared",
-            Self::AlreadyGone => "alreadyGone",
-            Self::NoLongerEligible => "noLongerEligible",
-            Self::Replaced => "replaced",
-            Self::AmongLast => "amongLast",
-            Self::Refused => "refused",
-            Self::JobUnreadable => "jobUnreadable",
-            Self::FactUnreadable => "factUnreadable",
-            Self::NotSeenAgain => "notSeenAgain",
-            Self::RefusedByAws => "refusedByAws",
-            Self::Unreadable => "unreadable",
-            Self::NotConfirmed => "notConfirmed",
-            Self::Mismatch => "mismatch",
-        }
-    }
-}
-
 /// What is counted together: executions of one status under one rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
