@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         found = chromium.ensure()
         # Nothing but pages of this project is opened in it, and a container may not have what its sandbox takes.
-        options = ["--no-sandbox", "--disable-gpu", "--headless=new"]
+        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--headless=new"]
         running = playwright.chromium.launch(executable_path=found.path, args=options, env=found.environment)
         yield running
         running.close()
