@@ -52,6 +52,11 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Escaping<W> {
 impl<W: Write> Write for Escaping<W> {
     /// Takes all of it: a line comes whole, and one that is cut in a character is not escaped.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Most lines are plain, and told so without a look at each character.
+        if bytes.iter().all(|byte| (b' '..0x7f).contains(byte) || *byte == b'\n') {
+            self.0.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
         match std::str::from_utf8(bytes) {
             Ok(line) if line.contains(acts) => self.0.write_all(escaped(line).as_bytes())?,
             Ok(_) | Err(_) => self.0.write_all(bytes)?,

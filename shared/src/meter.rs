@@ -6,11 +6,33 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metrics::{Unit, counter, histogram};
+use metrics::{counter, histogram};
 
 use crate::access::Explanation;
 use crate::operation::Operation;
 use crate::sweep::{Outcome, Report};
+
+/// What numbers are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// How many.
+    Count,
+    /// How long.
+    Seconds,
+    /// How large.
+    Bytes,
+}
+
+impl Unit {
+    /// CloudWatch's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "Count",
+            Self::Seconds => "Seconds",
+            Self::Bytes => "Bytes",
+        }
+    }
+}
 
 /// A metric.
 #[derive(Debug, Clone, Copy)]

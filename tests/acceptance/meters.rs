@@ -302,7 +302,7 @@ fn docs_metrics_md_has_each_metric_with_its_unit_and_dimensions() {
             .iter()
             .map(|set| if set.is_empty() { "none".to_owned() } else { set.join(" + ") });
         let sets: Vec<_> = sets.collect();
-        (metric.name.to_owned(), format!("{:?}", metric.unit), sets.join(", "))
+        (metric.name.to_owned(), metric.unit.as_str().to_owned(), sets.join(", "))
     });
     assert_eq!(told, listed.collect::<Vec<_>>());
 }
