@@ -167,26 +167,35 @@ type Reads = fn(ApiRequest) -> Result<(), ApiError>;
 
 const SWEEP: &str = "20261121T020000Z-delete-expired-1a2b3c4d";
 
-/// Each operation as it is read: its path, its method, a request's path that is fine, a body that is.
-fn operations() -> Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>, Value, Reads)> {
+/// An operation as it is read, with the path and the body of a request that is fine.
+struct Operated {
+    path: &'static str,
+    method: &'static str,
+    fine: Vec<(&'static str, &'static str)>,
+    body: Value,
+    read: Reads,
+}
+
+fn operations() -> Vec<Operated> {
     let execution = vec![("thingName", "pump"), ("jobId", "fw")];
     let numbered = [execution.clone(), vec![("executionNumber", "1")]].concat();
     let sweep = vec![("sweepId", SWEEP)];
     let question = json!({"action": "CancelJobExecution", "jobId": "fw", "thingName": "pump"});
+    let of = |path, method, fine, body, read| Operated { path, method, fine, body, read };
     vec![
-        ("/things/{thingName}/jobs/{jobId}/cancel", "put", execution, json!({}), |r| r.cancel().map(drop)),
-        (
+        of("/things/{thingName}/jobs/{jobId}/cancel", "put", execution, json!({}), |r| r.cancel().map(drop)),
+        of(
             "/things/{thingName}/jobs/{jobId}/executionNumber/{executionNumber}",
             "delete",
             numbered,
             Value::Null,
             |r| r.delete().map(drop),
         ),
-        ("/sweeps", "post", vec![], json!({"operation": "delete-expired"}), |r| r.start_sweep().map(drop)),
-        ("/sweeps", "get", vec![], Value::Null, |r| r.list_sweeps().map(drop)),
-        ("/sweeps/{sweepId}", "get", sweep.clone(), Value::Null, |r| r.sweep_id().map(drop)),
-        ("/sweeps/{sweepId}/report", "get", sweep, Value::Null, |r| r.sweep_id().map(drop)),
-        ("/decisions", "post", vec![], question, |r| r.decision(now()).map(drop)),
+        of("/sweeps", "post", vec![], json!({"operation": "delete-expired"}), |r| r.start_sweep().map(drop)),
+        of("/sweeps", "get", vec![], Value::Null, |r| r.list_sweeps().map(drop)),
+        of("/sweeps/{sweepId}", "get", sweep.clone(), Value::Null, |r| r.sweep_id().map(drop)),
+        of("/sweeps/{sweepId}/report", "get", sweep, Value::Null, |r| r.sweep_id().map(drop)),
+        of("/decisions", "post", vec![], question, |r| r.decision(now()).map(drop)),
     ]
 }
 
@@ -198,7 +207,7 @@ fn check(what: &str, probe: &str, fits: bool, read: Result<(), ApiError>) {
 #[test]
 fn every_parameter_has_the_limits_that_its_reader_has() {
     let document = Document::read();
-    for (path, method, fine, body, read) in operations() {
+    for Operated { path, method, fine, body, read } in operations() {
         for (name, schema) in document.parameters(path, method, "path") {
             for (probe, fits) in probes(schema) {
                 let others = fine.iter().copied().filter(|(other, _)| *other != name);
@@ -217,7 +226,7 @@ fn every_parameter_has_the_limits_that_its_reader_has() {
 #[test]
 fn every_parameter_of_a_query_is_in_it_and_no_other() {
     let document = Document::read();
-    for (path, method, fine, body, read) in operations() {
+    for Operated { path, method, fine, body, read } in operations() {
         let message = read(request(&fine, &[("?", "")], &body)).unwrap_err().message;
         let (_, takes) = message.split_once("it takes ").unwrap();
         let takes: BTreeSet<_> =

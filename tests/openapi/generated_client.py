@@ -59,7 +59,7 @@ def main() -> None:
     told["asked"] = read_decision.sync(client=client, body=question).result.value
     refused = cancel_job_execution.sync_detailed(held_thing, held_job, client=client)
     policies = [policy.id for policy in refused.parsed.decision.policies]
-    told["refused"] = [refused.status_code, refused.parsed.field_type.value, policies]
+    told["refused"] = [refused.status_code, refused.parsed.field_type_.value, policies]
 
     body = StartSweepRequest(operation=Operation.CANCEL_STALE, dry_run=True)
     sweep = start_sweep.sync(client=client, body=body)
