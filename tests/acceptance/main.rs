@@ -31,8 +31,8 @@ mod lanes;
 mod log;
 #[cfg(feature = "functions")]
 mod meters;
-mod pages;
 mod openapi;
+mod pages;
 mod races;
 #[cfg(feature = "functions")]
 mod report_links;

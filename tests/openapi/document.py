@@ -115,8 +115,8 @@ class Document:
         found = {name.lower(): value for name, value in headers.items()}
         for name, header in response.get("headers", {}).items():
             described = self.part(header)
-            if name in found:
-                for problem in self.problems(found[name], described["schema"]):
+            if name.lower() in found:
+                for problem in self.problems(found[name.lower()], described["schema"]):
                     raise UndocumentedError(f"{place}, header {name}: {problem}")
             elif described.get("required"):
                 raise UndocumentedError(f"{place} has no header {name}: {found}")

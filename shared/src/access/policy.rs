@@ -31,7 +31,6 @@ pub struct AccessPolicy {
     attributes: BTreeSet<String>,
     /// Whether they name an execution by its identity.
     name_executions: bool,
-    schema: Schema,
     authorizer: Authorizer,
     repeated: Repeated,
     source: String,
@@ -46,9 +45,7 @@ impl AccessPolicy {
     pub fn shipped() -> Result<Self, Problems> {
         let digest = digest::of([SHIPPED_SCHEMA, SHIPPED_POLICIES]);
         match Precompiled::shipped(&digest) {
-            Some(Precompiled { schema, policies, named }) => {
-                Ok(Self::new(SHIPPED_FILE, digest, schema, policies, named))
-            }
+            Some(Precompiled { policies, named }) => Ok(Self::new(SHIPPED_FILE, digest, policies, named)),
             None => Self::parse(SHIPPED_FILE, SHIPPED_POLICIES),
         }
     }
@@ -64,28 +61,21 @@ impl AccessPolicy {
         let parsed: PolicySet = text.parse().map_err(|error| problem(file, text, &error))?;
         let (policies, named) = named(file, text, &parsed)?;
 
-        let found = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
+        let found = Validator::new(schema).validate(&policies, ValidationMode::Strict);
         let errors = found.validation_errors().map(|error| problem(file, text, error));
         let warnings = found.validation_warnings().map(|warning| problem(file, text, warning));
         Problems::none_or(errors.chain(warnings).collect())?;
 
-        Ok(Self::new(file, digest::of([SHIPPED_SCHEMA, text]), schema, policies, named))
+        Ok(Self::new(file, digest::of([SHIPPED_SCHEMA, text]), policies, named))
     }
 
-    fn new(
-        source: &str,
-        digest: String,
-        schema: Schema,
-        policies: PolicySet,
-        named: BTreeMap<PolicyId, Named>,
-    ) -> Self {
+    fn new(source: &str, digest: String, policies: PolicySet, named: BTreeMap<PolicyId, Named>) -> Self {
         let attributes = named.values().flat_map(|named| named.outline.attributes.iter().cloned()).collect();
         Self {
             attributes,
             name_executions: named.values().any(|named| named.outline.names_executions),
             policies,
             named,
-            schema,
             authorizer: Authorizer::new(),
             repeated: Repeated::default(),
             source: source.to_owned(),
@@ -196,11 +186,11 @@ impl AccessPolicy {
         context: Context,
     ) -> Result<Question, FactsError> {
         let entities = principal.entities()?.into_iter().chain(resource_entity);
-        // Not by the schema: what no policy asks for has not been read, and is left out. Whatever
-        // asks for it all the same fails, and is a refusal.
+        // Not by the schema: what no policy asks for has not been read, and is left out. Whatever asks for it all the
+        // same fails, and is a refusal. That requests fit the schema is held by a test.
         let entities = Entities::from_entities(entities, None).map_err(FactsError::new)?;
-        let request = Request::new(principal.uid()?, action, resource, context, Some(&self.schema))
-            .map_err(FactsError::new)?;
+        let request =
+            Request::new(principal.uid()?, action, resource, context, None).map_err(FactsError::new)?;
         Ok(Question { request, entities })
     }
 

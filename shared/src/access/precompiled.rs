@@ -1,9 +1,10 @@
-//! The shipped policies in Cedar's JSON form. The languages of policies and schemas each need a parser that is made
-//! anew in every cold start, and takes far longer to make than what it reads.
+//! The shipped policies in Cedar's JSON form. They were valid by the schema when they were put into it. The languages
+//! of policies and schemas each need a parser that is made anew in every cold start, and takes far longer to make than
+//! what it reads takes to read.
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{PolicyId, PolicySet, Schema};
+use cedar_policy::{PolicyId, PolicySet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,7 +15,6 @@ const SHIPPED: &str = include_str!("../../../policies/precompiled.json");
 
 /// Policies that were valid when they were put into this form.
 pub(super) struct Precompiled {
-    pub(super) schema: Schema,
     pub(super) policies: PolicySet,
     pub(super) named: BTreeMap<PolicyId, Named>,
 }
@@ -23,8 +23,6 @@ pub(super) struct Precompiled {
 struct Form<'a> {
     /// Of the texts that it was made from.
     digest: &'a str,
-    #[serde(borrow)]
-    schema: &'a RawValue,
     /// Under their `@id`s.
     #[serde(borrow)]
     policies: &'a RawValue,
@@ -45,8 +43,7 @@ impl Precompiled {
         let policies = PolicySet::from_json_str(form.policies.get()).ok()?;
         let named = policies.policies().map(|policy| Some((policy.id().clone(), Named::of(policy).ok()?)));
         let named = named.collect::<Option<_>>()?;
-        let schema = Schema::from_json_str(form.schema.get()).ok()?;
-        Some(Self { schema, policies, named })
+        Some(Self { policies, named })
     }
 }
 
@@ -54,7 +51,6 @@ impl Precompiled {
 mod tests {
     use std::path::Path;
 
-    use cedar_policy::SchemaFragment;
     use serde_json::{Value, json};
 
     use super::*;
@@ -67,12 +63,7 @@ mod tests {
 
     fn form() -> Value {
         let parsed = parsed();
-        let (schema, _) = SchemaFragment::from_cedarschema_str(SHIPPED_SCHEMA).unwrap();
-        json!({
-            "digest": parsed.digest(),
-            "schema": schema.to_json_value().unwrap(),
-            "policies": parsed.policies().clone().to_json().unwrap(),
-        })
+        json!({ "digest": parsed.digest(), "policies": parsed.policies().clone().to_json().unwrap() })
     }
 
     /// Where it is not, this writes it, and fails: what is to be committed has changed.

@@ -1,5 +1,6 @@
 //! What the access module says of decisions, and how it loads policies.
 
+use cedar_policy::{Request, Schema};
 use serde_json::json;
 
 use super::*;
@@ -31,9 +32,8 @@ fn terms(force: Force) -> Terms {
     Terms { force, pinned: true, dry_run: false, archived: true, past_retention: true, now }
 }
 
-/// What a set of policies says of a forced cancel of an execution, of which everything has been
-/// read but the groups of its thing, and how it explains it.
-fn cancel(policy: &AccessPolicy) -> (Decision, Explanation) {
+/// An execution of which everything has been read but the groups of its thing.
+fn with_facts<T>(tell: impl FnOnce(&ExecutionFacts<'_>) -> T) -> T {
     let job_id = JobId::parse("fw").unwrap();
     let row = ExecutionRow {
         thing_name: ThingName::parse("pump").unwrap(),
@@ -68,12 +68,67 @@ fn cancel(policy: &AccessPolicy) -> (Decision, Explanation) {
         thing_attributes: Some([("site".to_owned(), "berlin".to_owned())].into()),
         ..AskedFacts::default()
     };
-    let facts = ExecutionFacts { job_id: &job_id, row: &row, job: &job, asked: &asked };
-    let terms = terms(Force::EvenInProgress);
-    let sweeper = Principal::Sweeper(Operation::CancelStale);
-    let decision = policy.decide(&sweeper, ExecutionAction::Cancel, &facts, &terms);
-    let explanation = policy.explain(&decision, Some((&facts, &terms)));
-    (decision, explanation)
+    tell(&ExecutionFacts { job_id: &job_id, row: &row, job: &job, asked: &asked })
+}
+
+/// What a set of policies says of a forced cancel of it, and how it explains it.
+fn cancel(policy: &AccessPolicy) -> (Decision, Explanation) {
+    with_facts(|facts| {
+        let terms = terms(Force::EvenInProgress);
+        let sweeper = Principal::Sweeper(Operation::CancelStale);
+        let decision = policy.decide(&sweeper, ExecutionAction::Cancel, facts, &terms);
+        let explanation = policy.explain(&decision, Some((facts, &terms)));
+        (decision, explanation)
+    })
+}
+
+/// At run time nothing is held against the schema, which would have to be read for it. What may be asked is few
+/// kinds of questions: each fits.
+#[test]
+fn every_question_fits_the_schema() {
+    let (schema, _) = Schema::from_cedarschema_str(policy::SHIPPED_SCHEMA).unwrap();
+    let user = User {
+        id: "anna".to_owned(),
+        account: String::new(),
+        groups: Vec::new(),
+        claims: Default::default(),
+    };
+    let access = AccessPolicy::shipped().unwrap();
+    let terms = terms(Force::Never);
+    let mut questions = Vec::new();
+    for on in [ExecutionAction::Cancel, ExecutionAction::Delete] {
+        for principal in [Principal::User(user.clone()), Principal::Sweeper(on_sweep(on))] {
+            questions.push(with_facts(|facts| access.question(&principal, on, facts, &terms)).unwrap());
+        }
+        for hypothetical in [false, true] {
+            let action = ServiceAction::ReadDecision { on, hypothetical };
+            questions
+                .push(access.service_question(&Principal::User(user.clone()), action, terms.now).unwrap());
+        }
+        let operation = on_sweep(on);
+        for action in [
+            ServiceAction::StartSweep { operation, lane: "", dry_run: true, releases_plan: false },
+            ServiceAction::ReadSweep { operation },
+        ] {
+            questions
+                .push(access.service_question(&Principal::User(user.clone()), action, terms.now).unwrap());
+        }
+    }
+    for policy::Question { request, .. } in questions {
+        let [principal, action, resource] = [request.principal(), request.action(), request.resource()];
+        let [principal, action, resource] = [principal, action, resource].map(|uid| uid.unwrap().clone());
+        let context = request.context().unwrap().clone();
+        let told = format!("{principal} {action} {resource}");
+        Request::new(principal, action, resource, context, Some(&schema))
+            .unwrap_or_else(|error| panic!("{told}: {error}"));
+    }
+}
+
+fn on_sweep(on: ExecutionAction) -> Operation {
+    match on {
+        ExecutionAction::Cancel => Operation::CancelStale,
+        ExecutionAction::Delete => Operation::DeleteExpired,
+    }
 }
 
 #[test]
