@@ -373,9 +373,15 @@ def scheduled(world, operation: str) -> dict:
 
 
 def known(sweeps: Sweeps, operation: str) -> set[str]:
-    answer = sweeps.wire.send("GET", "/sweeps", f"maxResults=100&operation={operation}")
-    assert answer.status == 200, answer
-    return {s["sweepId"] for s in answer.json["sweeps"]}
+    found, token = set(), None
+    while True:
+        query = f"maxResults=100&operation={operation}" + (f"&nextToken={token}" if token else "")
+        answer = sweeps.wire.send("GET", "/sweeps", query)
+        assert answer.status == 200, answer
+        found |= {s["sweepId"] for s in answer.json["sweeps"]}
+        token = answer.json.get("nextToken")
+        if not token:
+            return found
 
 
 def wait_for_another(sweeps: Sweeps, operation: str, before: set[str], seconds: float = 30) -> str:
