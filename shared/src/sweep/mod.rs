@@ -17,6 +17,7 @@ mod id;
 mod pace;
 mod page;
 mod plan;
+mod ranking;
 mod read;
 mod report;
 mod results;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Share};
 use super::cursor::{Candidate, Phase};
 use super::pace::IotOperation;
+use super::ranking::Ranking;
 use super::session::{Session, Stop};
 use super::slice::{SliceError, Worker};
 use super::store;
@@ -33,8 +34,11 @@ use crate::retention::{KnownJob, NotKnown};
 /// a share of one.
 const PARTS: u64 = u64::BITS as u64;
 
-/// How many successes are held in memory: before they are written, and, about, when they are ranked.
-const HELD: usize = 8_192;
+/// How many successes are held in memory before they are written.
+const HELD: usize = 6_144;
+
+/// How many, about, are ranked at once. They take a quarter of the memory then.
+const RANKED: usize = 8_192;
 
 /// How many objects are written or read at once.
 const AT_ONCE: usize = 8;
@@ -50,14 +54,14 @@ const BELIEVED: SignedDuration = SignedDuration::from_mins(15);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Success {
-    rule: String,
-    thing_name: ThingName,
+    pub(super) rule: String,
+    pub(super) thing_name: ThingName,
     #[serde(flatten)]
-    newness: Newness,
+    pub(super) newness: Newness,
     /// The segment of its job.
-    segment: u64,
+    pub(super) segment: u64,
     /// Whether it goes unless it is among the last.
-    due: bool,
+    pub(super) due: bool,
 }
 
 /// What has been written for a ranking.
@@ -87,7 +91,7 @@ impl Written {
 
     /// Into how many shares each part has to be taken, so that one of them can be held.
     const fn shares(self) -> u64 {
-        let shares = self.successes.div_ceil(PARTS * HELD as u64);
+        let shares = self.successes.div_ceil(PARTS * RANKED as u64);
         if shares == 0 { 1 } else { shares }
     }
 
@@ -104,20 +108,20 @@ impl Written {
 /// every report of AWS has: of two, each must not be newer than the other by what another report says of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Newness {
-    last_updated_at: Timestamp,
-    queued_at: Timestamp,
-    execution_number: ExecutionNumber,
-    job_id: JobId,
+pub(super) struct Newness {
+    pub(super) last_updated_at: Timestamp,
+    pub(super) queued_at: Timestamp,
+    pub(super) execution_number: ExecutionNumber,
+    pub(super) job_id: JobId,
 }
 
 /// What a ranking has found due of a job under a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Behind {
-    job_id: JobId,
-    rule: String,
-    marks: Vec<u64>,
+pub(super) struct Behind {
+    pub(super) job_id: JobId,
+    pub(super) rule: String,
+    pub(super) marks: Vec<u64>,
 }
 
 impl Newness {
@@ -130,7 +134,7 @@ impl Newness {
         }
     }
 
-    fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> Identity {
         Identity::new(self.execution_number, self.queued_at)
     }
 
@@ -144,11 +148,6 @@ impl Success {
     pub(super) fn of(job: &JobId, row: &ExecutionRow, rule: &str, segment: u64, due: bool) -> Self {
         let (rule, thing_name) = (rule.to_owned(), row.thing_name.clone());
         Self { rule, thing_name, newness: Newness::of(job, row), segment, due }
-    }
-
-    /// What it is ranked with.
-    fn group(&self) -> (&str, &str) {
-        (&self.rule, self.thing_name.as_str())
     }
 
     fn part(&self) -> u64 {
@@ -171,7 +170,7 @@ fn to_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-fn mark(thing: &ThingName, identity: Identity) -> u64 {
+pub(super) fn mark(thing: &ThingName, identity: Identity) -> u64 {
     let (number, queued) = (identity.execution_number.to_string(), identity.queued_at.to_string());
     number_of([thing.as_str(), &number, &queued])
 }
@@ -258,37 +257,6 @@ impl Gathered {
     }
 }
 
-/// Ranks successes by rule and thing. Gives what is due and not among the last, by segment.
-fn rank(
-    mut successes: Vec<Success>,
-    keeps: impl Fn(&str) -> Option<NonZeroU32>,
-) -> BTreeMap<u64, Vec<Behind>> {
-    // The newest first; what has been met with twice is one.
-    successes.sort_by(|a, b| {
-        a.group().cmp(&b.group()).then_with(|| b.newness.cmp(&a.newness)).then(a.segment.cmp(&b.segment))
-    });
-    successes.dedup_by(|later, first| {
-        let same = later.group() == first.group()
-            && later.newness.job_id == first.newness.job_id
-            && later.newness.identity() == first.newness.identity();
-        first.due &= !same || later.due;
-        same
-    });
-    let mut due: BTreeMap<u64, BTreeMap<(JobId, String), Vec<u64>>> = BTreeMap::new();
-    for of_thing in successes.chunk_by(|a, b| a.group() == b.group()) {
-        let last = of_thing.first().and_then(|success| keeps(&success.rule));
-        // Without a number nothing is known to be behind.
-        let last = last.map_or(usize::MAX, |last| last.get() as usize);
-        for success in of_thing.iter().skip(last).filter(|success| success.due) {
-            let of_job = (success.newness.job_id.clone(), success.rule.clone());
-            let marks = due.entry(success.segment).or_default().entry(of_job).or_default();
-            marks.push(mark(&success.thing_name, success.newness.identity()));
-        }
-    }
-    let told = |((job_id, rule), marks)| Behind { job_id, rule, marks };
-    due.into_iter().map(|(segment, jobs)| (segment, jobs.into_iter().map(told).collect())).collect()
-}
-
 impl Session<'_> {
     /// Notes a success for the ranking.
     pub(super) fn note_success(&self, success: Success) {
@@ -298,12 +266,20 @@ impl Session<'_> {
     /// Writes what has been noted, if it is much.
     pub(super) async fn write_many_successes(&mut self) -> Result<(), SliceError> {
         let noted = self.successes.get_mut().unwrap_or_else(PoisonError::into_inner).len();
-        if noted >= HELD { self.write_successes().await } else { Ok(()) }
+        if noted >= HELD { self.write_noted().await } else { Ok(()) }
     }
 
-    /// Writes what has been noted. What a slice that died has written is met with again, and counts once.
+    /// Writes what has been noted, when nothing more will be. What a slice that died has written is met with again,
+    /// and counts once.
     pub(super) async fn write_successes(&mut self) -> Result<(), SliceError> {
-        let noted = std::mem::take(self.successes.get_mut().unwrap_or_else(PoisonError::into_inner));
+        self.write_noted().await?;
+        *self.successes.get_mut().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+        Ok(())
+    }
+
+    /// Writes what has been noted, and keeps the room that it took for what comes next.
+    async fn write_noted(&mut self) -> Result<(), SliceError> {
+        let mut noted = std::mem::take(self.successes.get_mut().unwrap_or_else(PoisonError::into_inner));
         if noted.is_empty() {
             return Ok(());
         }
@@ -320,10 +296,11 @@ impl Session<'_> {
             async move { archive::put_lines(bucket, &key, &successes).await.map(|_| ()) }
         });
         let written = stream::iter(writings).buffer_unordered(AT_ONCE).try_collect::<()>().await;
-        if written.is_err() {
-            // Not before they are there may the state say that they have been seen.
-            *self.successes.get_mut().unwrap_or_else(PoisonError::into_inner) = noted;
+        // Not before they are there may the state say that they have been seen.
+        if written.is_ok() {
+            noted.clear();
         }
+        *self.successes.get_mut().unwrap_or_else(PoisonError::into_inner) = noted;
         written.map_err(not_taken)
     }
 }
@@ -343,13 +320,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let read = |key: String| async move {
                 archive::read::<Success>(self.bucket, &key).await.map_err(not_taken)
             };
-            let successes = in_time(session, stream::iter(keys).map(read))
-                .try_fold(Vec::new(), async |mut successes, found| {
-                    successes.extend(found.into_iter().filter(|success| success.share(shares) == share));
-                    Ok(successes)
+            let ranking = in_time(session, stream::iter(keys).map(read))
+                .try_fold(Ranking::default(), async |mut ranking, found| {
+                    let of_share = found.into_iter().filter(|success| success.share(shares) == share);
+                    of_share.for_each(|success| ranking.add(success));
+                    Ok(ranking)
                 })
                 .await?;
-            let ranked = rank(successes, |rule| self.rules.keeps_last(rule));
+            let ranked = ranking.behind(|rule| self.rules.keeps_last(rule));
             let write = |(segment, behind): (u64, Vec<Behind>)| {
                 let key = store::behind_key(&id, segment, nth);
                 async move { store::put(self.bucket, &key, &behind, PutMode::Overwrite).await }
@@ -587,7 +565,9 @@ mod tests {
 
     /// What is behind the last `last`, by segment and job.
     fn ranked(successes: Vec<Success>, last: u32) -> BTreeMap<(u64, String), Vec<u64>> {
-        let ranked = rank(successes, |_| NonZeroU32::new(last));
+        let mut ranking = Ranking::default();
+        successes.into_iter().for_each(|success| ranking.add(success));
+        let ranked = ranking.behind(|_| NonZeroU32::new(last));
         let flat = ranked.into_iter().flat_map(|(segment, behind)| {
             behind.into_iter().map(move |behind| ((segment, behind.job_id.to_string()), behind.marks))
         });
@@ -607,7 +587,7 @@ mod tests {
     #[test]
     fn what_is_ranked_at_once_does_not_grow_with_the_fleet_and_has_all_of_a_thing() {
         let shares = |successes| Written { successes, ..Written::default() }.shares();
-        let fits = PARTS * HELD as u64;
+        let fits = PARTS * RANKED as u64;
         assert_eq!([0, 1, fits, fits + 1, 10 * fits].map(shares), [1, 1, 1, 2, 10]);
         let share = |job, thing| success((job, thing), 10, true).share(4);
         assert!((0..100).all(|thing| share(1, thing) == share(2, thing)));
@@ -622,7 +602,7 @@ mod tests {
         written.note(1, [63]);
         assert!(written.any());
         assert_eq!(written.shares_of_parts(0).collect::<Vec<_>>(), [(63, 63, 0)]);
-        written.note(2 * PARTS as usize * HELD, [0, 5, 63]);
+        written.note(2 * PARTS as usize * RANKED, [0, 5, 63]);
         assert_eq!((written.times, written.shares()), (2, 3));
         let places: Vec<_> = written.shares_of_parts(0).collect();
         let of_part = |part: u64| [0, 1, 2].map(|share| (part * 3 + share, part, share));
@@ -692,8 +672,9 @@ mod tests {
 
     #[test]
     fn a_rule_that_says_no_number_has_nothing_behind() {
-        let successes = (0..200).map(|ended| success((1, 1), ended, true)).collect();
-        assert!(rank(successes, |_| None).is_empty());
+        let mut ranking = Ranking::default();
+        (0..200).for_each(|ended| ranking.add(success((1, 1), ended, true)));
+        assert!(ranking.behind(|_| None).is_empty());
     }
 
     #[test]
