@@ -90,7 +90,7 @@ GROUPS = {
     "plan": Group(
         tuple(
             f"shared/src/sweep/{name}.rs"
-            for name in ("plan", "pace", "successes", "estimate", "tally", "counts", "ages")
+            for name in ("plan", "pace", "successes", "ranking", "estimate", "tally", "counts", "ages")
         ),
         (Judge(("shared",), ("--lib",), ("sweep::",)), QUICK, SLOWER, SIMULATION),
     ),
