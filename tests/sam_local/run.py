@@ -59,13 +59,10 @@ class Local:
         self._stack = stack
         built = build(print).read_text()
         # `sam local` hands a function only variables that the template names.
-        named = built.replace(
-            "Globals:\n  Function:\n",
-            "Globals:\n  Function:\n    Environment:\n      Variables:\n        AWS_ENDPOINT_URL: ''\n",
-            1,
-        )
-        if named == built:
-            raise StackError("the built template has no Globals to add AWS_ENDPOINT_URL to")
+        before, variables, after = built.partition("    Environment:\n      Variables:\n")
+        if not before.partition("\nGlobals:\n")[1] or "\nResources:\n" in before:
+            raise StackError("the built template's Globals have no variables to add AWS_ENDPOINT_URL to")
+        named = f"{before}{variables}        AWS_ENDPOINT_URL: ''\n{after}"
         self._template = BUILD_DIRECTORY / f"sam-local-{stack.name}.yaml"
         self._template.write_text(named)
 
