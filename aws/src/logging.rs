@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use shared::legible::hides;
 use shared::ports::{Cause, chain};
 use tracing::{Level, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
@@ -69,28 +70,19 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-/// Whether a character does something instead of being shown.
+/// Whether a character does something instead of being shown. Between one line and the next there is one that may.
 fn acts(character: char) -> bool {
-    match character {
-        // Between one line and the next.
-        '\n' => false,
-        // Marks and directions of writing; separators of lines and paragraphs; what hides at a text's start.
-        '\u{61c}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' => true,
-        // ASCII's, DEL, and the second set, in which some terminals find their commands.
-        character => character.is_control(),
-    }
+    character != '\n' && hides(character)
 }
 
 fn escaped(line: &str) -> String {
     let mut written = String::with_capacity(line.len() + 16);
     for character in line.chars() {
         if acts(character) {
-            // All of them are of the first plane, so one escape is enough.
-            written.push_str(&format!("\\u{:04x}", u32::from(character)));
+            // JSON has an escape for each half of what is beyond the first plane.
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                written.push_str(&format!("\\u{unit:04x}"));
+            }
         } else {
             written.push(character);
         }
@@ -111,9 +103,13 @@ mod tests {
 
     #[test]
     fn what_acts_is_escaped_and_reads_back_as_it_was() {
-        for text in
-            ["\u{9b}2J\u{85}\u{7f}", "\u{202e}gpj.exe\u{2066}", "\u{feff}\u{2028}\u{2029}", "\u{61c}\u{200f}"]
-        {
+        for text in [
+            "\u{9b}2J\u{85}\u{7f}",
+            "\u{202e}gpj.exe\u{2066}",
+            "\u{feff}\u{2028}\u{2029}",
+            "\u{61c}\u{200f}",
+            "\u{ad}\u{e0041}",
+        ] {
             let line = format!("{}\n", serde_json::json!({ "principal": text }));
             let arrived = arrived(&line);
             assert!(arrived.is_ascii() && arrived.ends_with("\"}\n"), "{arrived:?}");

@@ -141,25 +141,10 @@ pub(crate) fn came_of(source: Source, operation: Operation, rule: &str, outcome:
         let (sweep, outcome) = (operation.as_str(), outcome.as_str());
         counter!("Outcomes", "Sweep" => sweep, "Outcome" => outcome).increment(count);
     }
-    let name = match outcome {
-        Outcome::Deleted | Outcome::DeletedByInterruptedSlice | Outcome::DeletedWithJob => "Deletions",
-        Outcome::Canceled
-        | Outcome::CanceledByInterruptedSlice
-        | Outcome::CanceledNotSeenYet
-        | Outcome::CanceledNotCompared => "Cancellations",
-        Outcome::AlreadyGone
-        | Outcome::NoLongerEligible
-        | Outcome::Replaced
-        | Outcome::AmongLast
-        | Outcome::Refused
-        | Outcome::JobUnreadable
-        | Outcome::FactUnreadable
-        | Outcome::NotSeenAgain
-        | Outcome::RefusedByAws
-        | Outcome::Unreadable
-        | Outcome::NotConfirmed
-        | Outcome::Mismatch => return,
-    };
+    if !outcome.done() {
+        return;
+    }
+    let name = if outcome.canceled() { "Cancellations" } else { "Deletions" };
     counter!(name, "Source" => source.as_str()).increment(count);
     counter!(name, "Rule" => rule.to_owned()).increment(count);
 }

@@ -139,7 +139,7 @@ impl Outcome {
     }
 
     /// Whether a thing has lost work to it.
-    pub(super) const fn canceled(self) -> bool {
+    pub(crate) const fn canceled(self) -> bool {
         match self {
             Self::Canceled
             | Self::CanceledByInterruptedSlice
@@ -165,27 +165,7 @@ impl Outcome {
 
     /// Whether the sweep has deleted or cancelled what it meant to.
     pub const fn done(self) -> bool {
-        match self {
-            Self::Deleted
-            | Self::DeletedByInterruptedSlice
-            | Self::DeletedWithJob
-            | Self::Canceled
-            | Self::CanceledByInterruptedSlice
-            | Self::CanceledNotSeenYet
-            | Self::CanceledNotCompared => true,
-            Self::AlreadyGone
-            | Self::NoLongerEligible
-            | Self::Replaced
-            | Self::AmongLast
-            | Self::Refused
-            | Self::JobUnreadable
-            | Self::FactUnreadable
-            | Self::NotSeenAgain
-            | Self::RefusedByAws
-            | Self::Unreadable
-            | Self::NotConfirmed
-            | Self::Mismatch => false,
-        }
+        self.moved() && !matches!(self, Self::AlreadyGone | Self::Mismatch)
     }
 
     /// Its name in reports.
