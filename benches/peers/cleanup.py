@@ -3,7 +3,8 @@
     python cleanup.py [--threads 64] [--retries standard|adaptive] [--dry-run] [--most N]
 
 It keeps the times of Jobwarden's shipped rules, passes over jobs named keep-*, and tries what failed after boto3's own
-retries again, at most five times over. It archives nothing, decides nothing, and knows no limit on what it deletes.
+retries again, for as long as anything goes through. It archives nothing, decides nothing, and knows no limit on what it
+deletes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from botocore.exceptions import BotoCoreError
 
 KEPT_DAYS = {"SUCCEEDED": 30, "REMOVED": 30, "CANCELED": 30, "FAILED": 90, "TIMED_OUT": 90, "REJECTED": 90}
 ATTEMPTS = 10
-PASSES = 5
 
 Due = tuple[str, str, int]
 
@@ -79,11 +79,11 @@ class Cleanup:
                 left = self.due(job_id)[: None if most is None else most - self.counts["deleted"]]
                 if dry_run:
                     continue
-                for _ in range(PASSES):
+                while left:
                     outcomes = list(pool.map(self.delete, left))
                     self.counts.update(outcomes)
                     left = [due for due, outcome in zip(left, outcomes, strict=True) if outcome == "failed"]
-                    if not left:
+                    if len(left) == len(outcomes):
                         break
                 self.counts["left"] += len(left)
                 if most is not None and self.counts["deleted"] >= most:
