@@ -2,9 +2,11 @@
 
     python3 dev/bench.py [hot] [functions] [sweeps] [goodput]    all of them if none is named
     python3 dev/bench.py render [--check]
+    python3 dev/bench.py profile
 
 The first writes target/bench/results.json, and fails where something is below its floor. QUICK=1 takes about three
-minutes. The second puts the last results into docs/bench and README.md, or looks whether what is there is right.
+minutes. The second puts the last results into docs/bench and README.md, or looks whether what is there is right. The
+third counts where the instructions of a warm guarded cancel go, and writes docs/bench/profile.md.
 
 Everything runs on loopback, in turns, so that whatever else the machine does is shared: what lasts are ratios.
 """
@@ -16,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import costs, functions, goodput, hot, programs, results, sweeps
+from benchmarks import costs, functions, goodput, hot, profile, programs, results, sweeps
 from benchmarks.endpoint import Endpoint, serving
 from benchmarks.figures import Figures
 from benchmarks.places import RESULTS, Size, size, told
@@ -71,6 +73,8 @@ def main() -> None:
             results.commit()
         case ["render", "--check"]:
             results.check()
+        case ["profile"]:
+            profile.run()
         case parts if set(parts) <= set(PARTS):
             run(parts or list(PARTS))
         case _:
