@@ -53,8 +53,10 @@ test-e2e: clients ## Run the end-to-end tests against the deployed stack on the 
 test-browser: ## Draw and click the pages of reports in headless Chromium
 	@$(PYTHON) dev/browser.py test $(PYTEST_ARGS)
 
-screenshots: ## Take the pictures of the README anew
+screenshots: clients ## Take the pictures of the README anew
 	@$(PYTHON) dev/browser.py screenshots
+	@$(CLIENTS) dev/stack.py build
+	@$(CLIENTS) -m pytest --quiet tests/e2e/test_cli.py -k found_in_the_archive --terminal-to docs/terminal.svg
 
 costs: clients ## Compare sizes, instructions and memory with what is recorded: the same numbers on every machine
 	@$(CLIENTS) dev/stack.py build

@@ -97,6 +97,10 @@ class Principal:
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--terminal-to", help="where the picture of a terminal is to be put")
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     with Stack.start(PARAMETERS) as running, documented(running.api_url):

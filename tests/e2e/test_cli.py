@@ -10,17 +10,16 @@ import os
 import pathlib
 import pty
 import re
-import select
 import shlex
 import signal
 import stat
 import subprocess
 import sys
-import time
 
 import fast
 import pytest
 from conftest import ROOT
+from terminal import Terminal, picture
 from world import World, wait_until
 
 PAGE = (ROOT / "docs" / "cli.md").read_text()
@@ -74,26 +73,6 @@ class Jobwarden:
             finally:
                 running.kill()
                 os.close(terminal)
-
-
-class Terminal:
-    """What a process on a terminal writes."""
-
-    def __init__(self, terminal: int, running: subprocess.Popen) -> None:
-        self.terminal, self.running = terminal, running
-        self.written = ""
-
-    def read(self, until=lambda _: False, seconds: float = 120) -> str:
-        """Reads until it has written what is wanted, or has ended."""
-        deadline = time.monotonic() + seconds
-        while not until(self.written):
-            assert time.monotonic() < deadline, self.written
-            if select.select([self.terminal], [], [], 0.2)[0]:
-                try:
-                    self.written += os.read(self.terminal, 65536).decode()
-                except OSError:
-                    break
-        return self.written
 
 
 def percents(written: str) -> list[int]:
@@ -154,7 +133,9 @@ def much_due(world: World) -> list[str]:
     return jobs
 
 
-def test_a_sweep_is_planned_stopped_released_watched_and_found_in_the_archive(world, much_due, operator_cli, reader):
+def test_a_sweep_is_planned_stopped_released_watched_and_found_in_the_archive(
+    world, much_due, operator_cli, reader, request
+):
     jobwarden = operator_cli
     # A dry run, watched to its end by somebody who is no terminal.
     started = jobwarden.json("sweep", "start", "--operation", "delete-expired", "--dry-run")
@@ -163,11 +144,19 @@ def test_a_sweep_is_planned_stopped_released_watched_and_found_in_the_archive(wo
     assert (watched.returncode, json.loads(watched.stdout)["due"]) == (7, DUE), watched
 
     # A real one is stopped by the breaker, says how to release it, and has its exit code.
-    stopped = jobwarden("sweep", "start", "--operation", "delete-expired", "--watch")
-    assert stopped.returncode == 7, stopped
-    assert "STOPPED_BY_BREAKER" in stopped.stdout
-    release = re.search(r"jobwarden (sweep start .*--release [0-9a-f]{64})", stopped.stdout)[1]
-    swept = released_and_watched(world, jobwarden, shlex.split(release))
+    start = "sweep start --operation delete-expired --watch"
+    with jobwarden.on_a_terminal(*start.split()) as terminal:
+        stopped = terminal.read()
+        assert terminal.running.wait(10) == 7, stopped
+    assert "STOPPED_BY_BREAKER" in stopped
+    release = re.search(r"jobwarden (sweep start .*--release [0-9a-f]{64})", stopped)[1]
+    screens = [(f"jobwarden {start}", stopped), *released_and_watched(world, jobwarden, f"{release} --watch")]
+    swept = screens[-1][0].split()[-1]
+    drawn = picture(screens)
+    assert "STOPPED_BY_BREAKER" in drawn
+    # Remade by `make screenshots`, which names the file.
+    if target := request.config.getoption("--terminal-to"):
+        pathlib.Path(target).write_text(drawn)
 
     # The list has all three, the newest first.
     listed = jobwarden.json("sweep", "list", "--limit", "3")["sweeps"]
@@ -179,19 +168,20 @@ def test_a_sweep_is_planned_stopped_released_watched_and_found_in_the_archive(wo
     check_backtest(reader)
 
 
-def released_and_watched(world: World, jobwarden: Jobwarden, release: list[str]) -> str:
-    """Carries a plan out slowly enough to be seen on a terminal, turns away in the middle, and comes back."""
+def released_and_watched(world: World, jobwarden: Jobwarden, release: str) -> list[tuple[str, str]]:
+    """Carries a plan out slowly enough to be seen on a terminal, turns away in the middle, and comes back. Each of the
+    two commands, and what it wrote."""
     with world.configured("DeleteExpired", JOBWARDEN_CALLS_PER_SECOND="5"):
-        with jobwarden.on_a_terminal(*release, "--watch") as terminal:
+        with jobwarden.on_a_terminal(*shlex.split(release)) as terminal:
             terminal.read(lambda written: any(0 < share < 80 for share in percents(written)))
             terminal.running.send_signal(signal.SIGINT)
-            written = terminal.read()
-            assert terminal.running.wait(10) == 130, written
-        assert "\r\x1b[K" in written
-        assert f"/{DUE}" in written
-        resume = shlex.split(re.search(r"the sweep goes on; to watch it again: jobwarden (.*?)\r?\n", written)[1])
+            left = terminal.read()
+            assert terminal.running.wait(10) == 130, left
+        assert "\r\x1b[K" in left
+        assert f"/{DUE}" in left
+        resume = re.search(r"the sweep goes on; to watch it again: jobwarden (.*?)\r?\n", left)[1]
         # The sweep has gone on, and that command follows it to the end.
-        with jobwarden.on_a_terminal(*resume, "--every", "1") as terminal:
+        with jobwarden.on_a_terminal(*shlex.split(resume), "--every", "1") as terminal:
             written = terminal.read()
             assert terminal.running.wait(10) == 0, written
     shares = percents(written)
@@ -199,7 +189,7 @@ def released_and_watched(world: World, jobwarden: Jobwarden, release: list[str])
     assert shares == sorted(shares), written
     assert re.search(r"\d+\.\d/s  \d+s left  0 throttled", written), written
     assert re.search(rf"deleted +{DUE}\r?\n", written), written
-    return resume[-1]
+    return [(f"jobwarden {release}", left), (f"jobwarden {resume}", written)]
 
 
 def check_report(jobwarden: Jobwarden, swept: str) -> None:
