@@ -4,8 +4,8 @@
     python3 dev/bench.py render [--check]
 
 The first writes target/bench/results.json, and fails where something is below its floor. QUICK=1 takes about three
-minutes. The second puts the last results into docs/bench, README.md and docs/costs.md, or looks whether what is there is
-right.
+minutes. The second puts the last results into docs/bench, README.md and docs/costs.md, or looks whether what is there
+is right.
 
 Everything runs on loopback, in turns, so that whatever else the machine does is shared: what lasts are ratios.
 """

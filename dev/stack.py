@@ -333,7 +333,7 @@ class Stack:
         )
 
     def profiles(self) -> str:
-        """A configuration file of the AWS CLI and every SDK: the account's administrator, and a profile for each caller."""
+        """A configuration file for the AWS CLI: the account's administrator, and a profile of each caller."""
         parts = []
         for name, credentials in {"default": ADMIN, **self.credentials}.items():
             settings = {name.lower(): value for name, value in credentials.environment().items() if value}

@@ -95,11 +95,11 @@ def derived(medians: Json, prices: Json) -> str:
     whole = [dollars(medians[f"million deletions as work, {name}/delete-expired"]) for name in ("arm64", "x86_64")]
     hours = MILLION / CALLS_PER_SECOND / 3600
     return (
-        f"At {CALLS_PER_SECOND} calls a second, as shipped, a million deletions take {hours:.1f} hours, in slices of "
-        f"{SLICE_SECONDS} seconds of a function of {FUNCTION_GB * 1024:.0f} MB. Nearly all of that time is waiting for the "
-        f"quota: the work itself is {number(work)} GB-seconds, and with it alone the sum would be {whole[0]} on arm64 and "
-        f"{whole[1]} on x86_64. So a higher quota and `CallsPerSecond` make it faster and cheaper at once. Prices are those "
-        f"that AWS published for {prices['region']} as of {prices['asOf']}."
+        f"At {CALLS_PER_SECOND} calls a second, as shipped, a million deletions take {hours:.1f} hours, in slices "
+        f"of {SLICE_SECONDS} seconds of a function of {FUNCTION_GB * 1024:.0f} MB. Nearly all of that time is "
+        f"waiting for the quota: the work itself is {number(work)} GB-seconds, and with it alone the sum would be "
+        f"{whole[0]} on arm64 and {whole[1]} on x86_64. So a higher quota and `CallsPerSecond` make it faster and "
+        f"cheaper at once. Prices are those that AWS published for {prices['region']} as of {prices['asOf']}."
     )
 
 
@@ -117,15 +117,15 @@ def calls(medians: Json, prices: Json) -> str:
     put = MILLION / 1e3 * prices["s3PerThousandPuts"]
     lines.append(
         f"\nOne PUT for each record is {dollars(put)} of it, because a call has a page of one. API Gateway adds "
-        f"{dollars(API_PER_MILLION_REQUESTS)} for a million requests of a REST API. As fast as on the machine of the "
-        f"measurement, where AWS IoT answers at once: time spent waiting for AWS IoT comes on top."
+        f"{dollars(API_PER_MILLION_REQUESTS)} for a million requests of a REST API. As fast as on the machine of "
+        f"the measurement, where AWS IoT answers at once: time spent waiting for AWS IoT comes on top."
     )
     return "\n".join(lines)
 
 
 def months(medians: Json, prices: Json) -> str:
     deletion = medians["million deletions, arm64/delete-expired"] / MILLION
-    head = "| Fleet | Things | Executions of each | Deletions | Deleting | Looking, each night | Together | Days at work |"
+    head = "| Fleet | Things | Executions of each | Deletions | Deleting | Looking | Together | Days at work |"
     lines = [head, "|---|---:|---:|---:|---:|---:|---:|---:|"]
     for fleet in FLEETS:
         pages = fleet.deletions / ROWS_OF_A_PAGE * SWEEPS_A_MONTH
@@ -139,9 +139,10 @@ def months(medians: Json, prices: Json) -> str:
 
 def assumed(prices: Json) -> str:
     return (
-        f"On arm64, at {CALLS_PER_SECOND} calls a second and the prices above ({prices['region']}), with what is free each "
-        f"month left out. Executions stay for a month, so that as many are kept as come in one, and a sweep looks at all of "
-        f"them {SWEEPS_A_MONTH} times, {ROWS_OF_A_PAGE} in a call, though jobs that are too young cost it none."
+        f"On arm64, at {CALLS_PER_SECOND} calls a second and the prices above ({prices['region']}), with what is "
+        f"free each month left out. Executions stay for a month, so that as many are kept as come in one, and a "
+        f"sweep looks at all of them {SWEEPS_A_MONTH} times, {ROWS_OF_A_PAGE} in a call, though jobs that are too "
+        f"young cost it none."
     )
 
 
@@ -150,14 +151,15 @@ def watching() -> str:
     alarms = text.count("Type: AWS::CloudWatch::Alarm\n")
     paid = max(alarms - FREE_ALARMS, 0) * ALARM_A_MONTH
     return (
-        f"CloudWatch comes on top, and for a small fleet it is the larger part. The template has {alarms} alarms, at most; at "
-        f"{dollars(ALARM_A_MONTH)} a month for each beyond the {FREE_ALARMS} that are free in an account, that is up to "
-        f"{dollars(paid)}, or {dollars(alarms * ALARM_A_MONTH)} where others have used these up. A metric costs "
-        f"{dollars(METRIC_A_MONTH)} for a month in which something is counted in every hour, and accordingly less where a "
-        f"sweep counts for an hour each night; {FREE_METRICS} are free, and [metrics](metrics.md) says which there are. The "
-        f"dashboard is one of the {FREE_DASHBOARDS} that are free, of up to 50 metrics each. Exact expiry's schedules are "
-        f"free up to {FREE_SCHEDULES_MILLIONS} million a month, and {dollars(SCHEDULES_PER_MILLION)} a million then. As AWS published "
-        f"it for us-east-1 as of {AS_OF}."
+        f"CloudWatch comes on top, and for a small fleet it is the larger part. The template has {alarms} alarms, "
+        f"at most; at {dollars(ALARM_A_MONTH)} a month for each beyond the {FREE_ALARMS} that are free in an "
+        f"account, that is up to {dollars(paid)}, or {dollars(alarms * ALARM_A_MONTH)} where others have used "
+        f"these up. A metric costs {dollars(METRIC_A_MONTH)} for a month in which something is counted in every "
+        f"hour, and accordingly less where a sweep counts for an hour each night; {FREE_METRICS} are free, and "
+        f"[metrics](metrics.md) says which there are. The dashboard is one of the {FREE_DASHBOARDS} that are free, "
+        f"of up to 50 metrics each. Exact expiry's schedules are free up to {FREE_SCHEDULES_MILLIONS} million a "
+        f"month, and {dollars(SCHEDULES_PER_MILLION)} a million then. As AWS published it for us-east-1 as of "
+        f"{AS_OF}."
     )
 
 
