@@ -53,7 +53,7 @@ class Sweeps:
         self._http = URLLib3Session()
 
     def start(self, operation, **members):
-        """`dryRun` and `releasePlan` are the members there are."""
+        """`dryRun`, `lane` and `releasePlan` are the members there are."""
         return self._call("StartSweep", "POST", "/sweeps", body={"operation": operation, **members})
 
     def list(self, **query):

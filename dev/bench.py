@@ -5,8 +5,8 @@
     python3 dev/bench.py profile
 
 The first writes target/bench/results.json, and fails where something is below its floor. QUICK=1 takes about three
-minutes. The second puts the last results into docs/bench and README.md, or looks whether what is there is right. The
-third counts where the instructions of a warm guarded cancel go, and writes docs/bench/profile.md.
+minutes. The second puts the last results into docs/bench, README.md and docs/costs.md, or looks whether what is there
+is right. The third counts where the instructions of a warm guarded cancel go, and writes docs/bench/profile.md.
 
 Everything runs on loopback, in turns, so that whatever else the machine does is shared: what lasts are ratios.
 """

@@ -61,6 +61,7 @@ STACK_NAME = "jobwarden"
 BUILD_DIRECTORY = LOCAL / "build"
 STACKS_DIRECTORY = LOCAL / "stacks"
 STACK_ENV = LOCAL / "stack.env"
+STACK_PROFILES = LOCAL / "stack.aws"
 
 # Callers of the API, and the roles they assume. Access policies know the first two by name.
 CALLERS = {"operator": "jobwarden-operators", "force": "jobwarden-force", "nobody": "jobwarden-nobody"}
@@ -331,6 +332,15 @@ class Stack:
             }
         )
 
+    def profiles(self) -> str:
+        """A configuration file for the AWS CLI: the account's administrator, and a profile of each caller."""
+        parts = []
+        for name, credentials in {"default": ADMIN, **self.credentials}.items():
+            settings = {name.lower(): value for name, value in credentials.environment().items() if value}
+            lines = [f"{key} = {value}" for key, value in {"region": self.region, **settings}.items()]
+            parts.append("\n".join([f"[{name}]" if name == "default" else f"[profile {name}]", *lines]))
+        return "\n\n".join(parts) + "\n"
+
     # -- Doing things --
 
     def set_time_offset(self, offset: str) -> None:
@@ -580,7 +590,10 @@ def _remove_leftovers() -> None:
 
 
 def up(parameters: Mapping[str, str]) -> None:
-    """Starts a stack that stays, and writes where it is and whom it knows to `.local/stack.env`."""
+    """Starts a stack that stays, and writes where it is and whom it knows to `.local/stack.env`.
+
+    `CLOCK` there is a file with how far from the present its AWS IoT lives, such as `-40d`.
+    """
     if _emulator_of(UP_DIRECTORY) is not None:
         raise StackError(f"a stack is up already, see {STACK_ENV.relative_to(ROOT)}; `make down` ends it")
     stack = Stack.start(parameters, name="up", say=lambda line: print(f"  {line}", flush=True), detached=True)
@@ -590,11 +603,16 @@ def up(parameters: Mapping[str, str]) -> None:
         "AWS_REGION": stack.region,
         "AWS_DEFAULT_REGION": stack.region,
         "BUCKET": stack.outputs["BucketName"],
+        "CLOCK": str(stack.directory / "clock"),
+        "AWS_CONFIG_FILE": str(STACK_PROFILES),
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
     for caller, credentials in {**stack.credentials, "admin": ADMIN}.items():
         lines[f"{caller.upper()}_ACCESS_KEY_ID"] = credentials.access_key_id
         lines[f"{caller.upper()}_SECRET_ACCESS_KEY"] = credentials.secret_access_key
         lines[f"{caller.upper()}_SESSION_TOKEN"] = credentials.session_token
+    STACK_PROFILES.touch(mode=0o600)
+    STACK_PROFILES.write_text(stack.profiles())
     STACK_ENV.touch(mode=0o600)
     STACK_ENV.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
     print(f"up: {stack.api_url}\nsettings and credentials: {STACK_ENV.relative_to(ROOT)}; `make down` ends it")
@@ -607,6 +625,7 @@ def down() -> None:
         _end_group(pid, lambda: None)
     shutil.rmtree(UP_DIRECTORY, ignore_errors=True)
     STACK_ENV.unlink(missing_ok=True)
+    STACK_PROFILES.unlink(missing_ok=True)
     print("down" if pid is not None else "no stack was up")
 
 

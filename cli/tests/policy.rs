@@ -142,19 +142,19 @@ fn every_example_passes_its_cases_beside_the_shipped_policies() {
     assert!(examples >= 5, "{examples}");
 }
 
-/// The blocks of code of a language in a chapter of README.
+/// The blocks of code of a language in a chapter of the policy cookbook.
 fn chapter(title: &str, language: &str) -> Vec<String> {
-    let readme = fs::read_to_string(policies().join("../README.md")).unwrap();
-    let chapter = readme.split("\n## ").find(|chapter| chapter.starts_with(title)).unwrap();
+    let page = fs::read_to_string(policies().join("../docs/policies.md")).unwrap();
+    let chapter = page.split("\n## ").find(|chapter| chapter.starts_with(title)).unwrap();
     let blocks = chapter.split("\n```").filter_map(|part| part.strip_prefix(language)?.strip_prefix('\n'));
     blocks.map(str::to_owned).collect()
 }
 
 #[test]
-fn readme_can_be_followed_to_a_policy_of_ones_own() {
+fn the_cookbook_can_be_followed_to_a_policy_of_ones_own() {
     let [policy, cases] = ["cedar", "toml"].map(|language| chapter("Write your own policy", language));
     assert_eq!((policy.len(), cases.len()), (1, 1));
-    let folder = folder("readme", |folder| {
+    let folder = folder("cookbook", |folder| {
         append(&folder.join("access.cedar"), &format!("\n{}", policy[0]));
         fs::write(folder.join("tests/ring.toml"), &cases[0]).unwrap();
     });

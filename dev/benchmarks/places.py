@@ -15,6 +15,7 @@ FUNCTIONS = TARGET / "functions"
 PEERS = ROOT / "benches" / "peers"
 COMMITTED = ROOT / "docs" / "bench" / "results.json"
 README = ROOT / "README.md"
+COSTS_PAGE = ROOT / "docs" / "costs.md"
 
 
 @dataclass(frozen=True)

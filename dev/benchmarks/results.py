@@ -12,9 +12,9 @@ from typing import Any
 
 from environments import ROOT
 
-from . import plots, programs, table
+from . import bills, plots, programs, table
 from .costs import PRICES
-from .places import COMMITTED, README, RESULTS, Size, told
+from .places import COMMITTED, COSTS_PAGE, README, RESULTS, Size, told
 from .targets import judged
 
 Json = dict[str, Any]
@@ -56,7 +56,8 @@ def write(results: Json, path: Path) -> None:
 def render(results: Json) -> dict[Path, str]:
     """The files that show the results."""
     files = {COMMITTED.with_name(f"{name}.svg"): text for name, text in plots.rendered(results).items()}
-    return {README: table.put_in(README.read_text(), results), **files}
+    costs = table.placed(told(COSTS_PAGE), COSTS_PAGE.read_text(), bills.rendered(results))
+    return {README: table.put_in(README.read_text(), results), COSTS_PAGE: costs, **files}
 
 
 def commit() -> None:

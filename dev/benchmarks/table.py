@@ -119,7 +119,10 @@ def costs(figures: dict[str, Json], prices: Json) -> str:
     )
     if script := figures.get("million deletions as work, arm64/boto3 script, standard"):
         told += f" The work of the boto3 script, which writes no archive, would be ${script['median']:.2f} on arm64."
-    told += f" Prices are those that AWS published for {prices['region']} as of {prices['asOf']}."
+    told += (
+        f" Prices are those that AWS published for {prices['region']} as of {prices['asOf']}; "
+        f"[docs/costs.md](docs/costs.md) has the rest."
+    )
     if by_cli := figures.get("million deletions/AWS CLI"):
         told += f" The AWS CLI in a shell loop would take {number(by_cli['median'])} hours, {by_cli['note']}."
     return told
@@ -138,8 +141,13 @@ def conditions(results: Json) -> str:
 
 def put_in(readme: str, results: Json) -> str:
     """README.md with what was measured."""
-    before, found, rest = readme.partition(BEGIN)
+    return placed("README.md", readme, rendered(results))
+
+
+def placed(name: str, page: str, text: str) -> str:
+    """A page with a text that begins and ends with the markers, in place of what is between its own."""
+    before, found, rest = page.partition(BEGIN)
     _, closed, after = rest.partition(END)
     if not (found and closed):
-        raise SystemExit(f"README.md has no place for the figures, between {BEGIN} and {END}")
-    return before + rendered(results) + after
+        raise SystemExit(f"{name} has no place for the figures, between {BEGIN} and {END}")
+    return before + text + after

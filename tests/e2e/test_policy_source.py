@@ -9,7 +9,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import textwrap
 import time
 import uuid
 
@@ -235,12 +234,13 @@ def test_a_sweep_goes_by_the_deployed_rules_and_says_which(world, operator, appc
     appconfig.deploy("RetentionRules", RULES)
 
 
-def test_the_readme_publishes_as_it_says(world, operator, appconfig, tmp_path):
-    readme = (ROOT / "README.md").read_text()
-    publish = textwrap.dedent(readme[readme.index("  APPLICATION=$(output") :].partition("```")[0])
-    output = readme[readme.index("output() {") :].partition("}")[0] + "}"
-    # The strategy of the README has AppConfig watch for ten minutes, and the client looks twice a minute.
-    publish = publish.replace("AppConfig.AllAtOnce", appconfig.strategy).replace("2026-11-23", "from-the-readme")
+def test_the_cookbook_publishes_as_it_says(world, operator, appconfig, tmp_path):
+    cookbook = (ROOT / "docs" / "policies.md").read_text()
+    publish = cookbook[cookbook.index("APPLICATION=$(output") :].partition("```")[0]
+    start = (ROOT / "docs" / "start.md").read_text()
+    output = start[start.index("output() {") :].partition("}")[0] + "}"
+    # The strategy of the page has AppConfig watch for ten minutes, and the client looks twice a minute.
+    publish = publish.replace("AppConfig.AllAtOnce", appconfig.strategy).replace("2026-11-23", "from-the-cookbook")
     commands = tmp_path / "publish.sh"
     commands.write_text(f"set -euo pipefail\n{output}\n{publish}")
     tools = pathlib.Path(sys.executable).parent
@@ -249,7 +249,7 @@ def test_the_readme_publishes_as_it_says(world, operator, appconfig, tmp_path):
         ["bash", commands], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
-    in_force(world, operator, "from-the-readme")
+    in_force(world, operator, "from-the-cookbook")
 
 
 def version_of(world, key: str, text: str) -> str:
