@@ -134,7 +134,8 @@ def calls(medians: Json, prices: Json) -> str:
     lines.append(
         f"\nOne PUT for each record is {dollars(put)} of it, because a call has a page of one. API Gateway adds "
         f"{dollars(API_PER_MILLION_REQUESTS)} for a million requests of a REST API. As fast as on the machine of "
-        f"the measurement, where AWS IoT answers at once: time spent waiting for AWS IoT comes on top."
+        f"the measurement, where AWS IoT answers at once: time spent waiting for AWS IoT comes on top, and so do the "
+        f"lines in the log."
     )
     return "\n".join(lines)
 
