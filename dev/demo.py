@@ -377,7 +377,7 @@ def show(stack: Stack, began: float) -> None:
     ):
         summary.add_row(what, str(value))
     console.print(summary)
-    console.print("  Next: [bold]make up[/bold] keeps such a stack running; README.md deploys it to a real account.\n")
+    console.print("  Next: [bold]make up[/bold] keeps such a stack running; docs/start.md goes on to a real account.\n")
 
 
 def main() -> int:

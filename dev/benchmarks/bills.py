@@ -20,12 +20,16 @@ FREE_ALARMS = 10
 FREE_METRICS = 10
 FREE_DASHBOARDS = 3
 API_PER_MILLION_REQUESTS = 3.50
+LOGS_PER_GB = 0.50
+FREE_LOGS_GB = 5
 SCHEDULES_PER_MILLION = 1.00
 FREE_SCHEDULES_MILLIONS = 14
 
 ROWS_OF_A_PAGE = 250
 SWEEPS_A_MONTH = 30
 SECONDS_OF_A_DAY = 86_400
+# Of the line `aws_call` that a deletion by a sweep leaves, and the 26 that CloudWatch adds to each.
+BYTES_OF_A_LINE = 565
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,20 @@ def million(medians: Json, prices: Json) -> str:
         ("SQS: FIFO requests", messages, *[messages / MILLION * prices["sqsFifoPerMillionRequests"]] * 2),
     ]
     rows = [f"| {told} | {number(count)} | {dollars(a)} | {dollars(b)} |" for told, count, a, b in lines]
-    totals = [dollars(medians[f"million deletions, {name}/delete-expired"]) for name in ("arm64", "x86_64")]
+    sums = [medians[f"million deletions, {name}/delete-expired"] for name in ("arm64", "x86_64")]
+    written, logs = MILLION * BYTES_OF_A_LINE / 1e9, dollars(MILLION * logged())
     head = ["| | How many | arm64 | x86_64 |", "|---|---:|---:|---:|"]
-    return "\n".join([*head, *rows, f"| **together** | | **{totals[0]}** | **{totals[1]}** |"])
+    rows += [
+        f"| together, as in the README | | {dollars(sums[0])} | {dollars(sums[1])} |",
+        f"| CloudWatch Logs: a line for each deletion, in GB | {number(written)} | {logs} | {logs} |",
+        "| **together** | | " + " | ".join(f"**{dollars(told + MILLION * logged())}**" for told in sums) + " |",
+    ]
+    return "\n".join([*head, *rows])
+
+
+def logged() -> float:
+    """What the line of a deletion costs."""
+    return BYTES_OF_A_LINE / 1e9 * LOGS_PER_GB
 
 
 def derived(medians: Json, prices: Json) -> str:
@@ -97,9 +112,10 @@ def derived(medians: Json, prices: Json) -> str:
     return (
         f"At {CALLS_PER_SECOND} calls a second, as shipped, a million deletions take {hours:.1f} hours, in slices "
         f"of {SLICE_SECONDS} seconds of a function of {FUNCTION_GB * 1024:.0f} MB. Nearly all of that time is "
-        f"waiting for the quota: the work itself is {number(work)} GB-seconds, and with it alone the sum would be "
+        f"waiting for the quota: the work itself is {number(work)} GB-seconds, and with it alone the first sum would be "
         f"{whole[0]} on arm64 and {whole[1]} on x86_64. So a higher quota and `CallsPerSecond` make it faster and "
-        f"cheaper at once. Prices are those that AWS published for {prices['region']} as of {prices['asOf']}."
+        f"cheaper at once. {FREE_LOGS_GB} GB of logs are free each month in an account. Prices are those that AWS "
+        f"published for {prices['region']} as of {prices['asOf']}."
     )
 
 
@@ -124,7 +140,7 @@ def calls(medians: Json, prices: Json) -> str:
 
 
 def months(medians: Json, prices: Json) -> str:
-    deletion = medians["million deletions, arm64/delete-expired"] / MILLION
+    deletion = medians["million deletions, arm64/delete-expired"] / MILLION + logged()
     head = "| Fleet | Things | Executions of each | Deletions | Deleting | Looking | Together | Days at work |"
     lines = [head, "|---|---:|---:|---:|---:|---:|---:|---:|"]
     for fleet in FLEETS:

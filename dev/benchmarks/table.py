@@ -115,7 +115,7 @@ def costs(figures: dict[str, Json], prices: Json) -> str:
     told = (
         f"A million deletions by a sweep cost {paced[0]} on arm64 and {paced[1]} on x86_64 at the shipped pace of 8 a "
         f"second, when most of what is paid for is waiting for the quota. Without the waiting it is {worked[0]} and "
-        f"{worked[1]}, of which ${puts:.2f} are for writing to the bucket."
+        f"{worked[1]}, of which ${puts:.2f} are for writing to the bucket. Its lines in the log come on top."
     )
     if script := figures.get("million deletions as work, arm64/boto3 script, standard"):
         told += f" The work of the boto3 script, which writes no archive, would be ${script['median']:.2f} on arm64."
