@@ -112,8 +112,8 @@ def derived(medians: Json, prices: Json) -> str:
     return (
         f"At {CALLS_PER_SECOND} calls a second, as shipped, a million deletions take {hours:.1f} hours, in slices "
         f"of {SLICE_SECONDS} seconds of a function of {FUNCTION_GB * 1024:.0f} MB. Nearly all of that time is "
-        f"waiting for the quota: the work itself is {number(work)} GB-seconds, and with it alone the first sum would be "
-        f"{whole[0]} on arm64 and {whole[1]} on x86_64. So a higher quota and `CallsPerSecond` make it faster and "
+        f"waiting for the quota: the work itself is {number(work)} GB-seconds, and with it alone the first sum would "
+        f"be {whole[0]} on arm64 and {whole[1]} on x86_64. So a higher quota and `CallsPerSecond` make it faster and "
         f"cheaper at once. {FREE_LOGS_GB} GB of logs are free each month in an account. Prices are those that AWS "
         f"published for {prices['region']} as of {prices['asOf']}."
     )
@@ -134,7 +134,8 @@ def calls(medians: Json, prices: Json) -> str:
     lines.append(
         f"\nOne PUT for each record is {dollars(put)} of it, because a call has a page of one. API Gateway adds "
         f"{dollars(API_PER_MILLION_REQUESTS)} for a million requests of a REST API. As fast as on the machine of "
-        f"the measurement, where AWS IoT answers at once: time spent waiting for AWS IoT comes on top."
+        f"the measurement, where AWS IoT answers at once: time spent waiting for AWS IoT comes on top, and so do the "
+        f"lines in the log."
     )
     return "\n".join(lines)
 
