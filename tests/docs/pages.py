@@ -31,9 +31,13 @@ class Fence:
 
 @dataclasses.dataclass(frozen=True)
 class Link:
+    """A link to a file or folder of the tree, and to a heading if it names one."""
+
     page: str
     line: int
     target: str
+    place: pathlib.Path
+    anchor: str
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}: {self.target}"
@@ -44,13 +48,14 @@ class Page:
     """A page by its path in the tree."""
 
     name: str
+    tree: pathlib.Path = ROOT
 
     def __str__(self) -> str:
         return self.name
 
     @property
     def path(self) -> pathlib.Path:
-        return ROOT / self.name
+        return self.tree / self.name
 
     @functools.cached_property
     def tokens(self) -> list[markdown_it.token.Token]:
@@ -58,11 +63,12 @@ class Page:
 
     @functools.cached_property
     def fences(self) -> list[Fence]:
+        """The fenced blocks, and those that are only indented, which have no language."""
         found = []
         for token in self.tokens:
             if token.type in ("fence", "code_block"):
-                language = token.info.partition(" ")[0] if token.type == "fence" else ""
-                found.append(Fence(self.name, token.map[0] + (2 if token.type == "fence" else 1), language, token.content))
+                first = token.map[0] + (2 if token.type == "fence" else 1)
+                found.append(Fence(self.name, first, token.info.partition(" ")[0], token.content))
         return found
 
     def of(self, *languages: str) -> list[Fence]:
@@ -75,12 +81,14 @@ class Page:
 
     @functools.cached_property
     def links(self) -> list[Link]:
-        """Links and pictures that lead to a file of the tree or to a heading."""
+        """Links and pictures, but for those that lead elsewhere."""
         found = []
         for line, token in self._inline():
-            target = token.attrGet("href" if token.type == "link_open" else "src")
-            if target and not re.match(r"[a-z]+:", str(target)):
-                found.append(Link(self.name, line, str(target)))
+            target = str(token.attrGet("href" if token.type == "link_open" else "src") or "")
+            if target and not re.match(r"[a-z]+:", target):
+                file, _, anchor = target.partition("#")
+                place = (self.path.parent / file).resolve() if file else self.path
+                found.append(Link(self.name, line, target, place, anchor))
         return found
 
     @functools.cached_property
@@ -112,12 +120,6 @@ def page(name: str) -> Page:
     return next(one for one in pages() if one.name == name)
 
 
-def led_to(link: Link) -> tuple[pathlib.Path, str]:
-    """The file or folder that a link leads to, and the heading in it."""
-    file, _, anchor = link.target.partition("#")
-    return ((ROOT / link.page).parent / file).resolve() if file else ROOT / link.page, anchor
-
-
 def reachable(*begin: str) -> set[str]:
     """The pages to which links lead from these, by way of others and of folders."""
     found: set[str] = set()
@@ -129,8 +131,7 @@ def reachable(*begin: str) -> set[str]:
             continue
         found.add(name)
         for link in page(name).links:
-            place = led_to(link)[0]
-            inside = place.glob("*.md") if place.is_dir() else [place]
+            inside = link.place.glob("*.md") if link.place.is_dir() else [link.place]
             following += [str(p.relative_to(ROOT)) for p in inside if p.is_relative_to(ROOT)]
         following = [name for name in following if name in names]
     return found

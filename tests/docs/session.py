@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 
+import arguments
 import elsewhere
 import pytest
 from pages import ROOT, Fence, Page, pages
@@ -18,6 +19,11 @@ START = "docs/start.md"
 LEFT_OUT = shutil.ignore_patterns("target", ".local", ".git", ".aws-sam", "__pycache__", ".pytest_cache", ".ruff_cache")
 ANYTHING = "…"
 SECONDS = 300
+# The AWS CLI 1 has an address of its own for SQS, whatever AWS_ENDPOINT_URL says.
+AWS = f"""#!/bin/bash
+test "$1" = sqs && set -- --endpoint-url "$AWS_ENDPOINT_URL" "$@"
+exec {" ".join(arguments.AWS)} "$@"
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +68,8 @@ def is_output(written: str, expected: str) -> bool:
 
 def start_block() -> Fence:
     """The block that tells the shell where the stack is. There is one of it."""
-    (found,) = [fence for page in pages() for fence in page.of("sh") if re.search(r"^output\(\)", fence.text, re.MULTILINE)]
+    defines = re.compile(r"^output\(\)", re.MULTILINE)
+    (found,) = [fence for page in pages() for fence in page.of("sh") if defines.search(fence.text)]
     assert found.page == START, found
     return found
 
@@ -73,37 +80,35 @@ class Session:
     def __init__(self, page: Page, directory: pathlib.Path, settings: dict[str, str], profiles: str, binary) -> None:
         self.page, self.directory, self.tree = page, directory, directory / "tree"
         self.calls = directory / "calls"
-        self.calls.mkdir()
         shutil.copytree(ROOT, self.tree, ignore=LEFT_OUT, symlinks=True)
-        self._link_local(binary)
-        (self.tree / ".local" / "stack.aws").write_text(profiles)
-        browser = self._script(directory / "browser", '#!/bin/bash\ntest -s "$1"\n')
+        local = self.tree / ".local"
+        self._stand_in(local, binary)
+        settings = {**settings, "AWS_CONFIG_FILE": str(local / "stack.aws")}
+        (local / "stack.aws").write_text(profiles)
+        (local / "stack.env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         self.environment = {
-            "PATH": f"{self.tree}/.local/bin:{self.tree}/.local/venv-clients/bin:{os.environ['PATH']}",
+            **settings,
+            "PATH": f"{local}/bin:{local}/venv-clients/bin:{os.environ['PATH']}",
             "HOME": str(directory),
             "TMPDIR": str(directory),
-            "BROWSER": str(browser),
+            "BROWSER": str(self._script(directory / "browser", '#!/bin/bash\ntest -s "$1"\n')),
+            "LC_ALL": "C.UTF-8",
             "AWS_PAGER": "",
             "AWS_EC2_METADATA_DISABLED": "true",
             "DOCS_CALLS": str(self.calls),
-            **settings,
-            "AWS_CONFIG_FILE": str(self.tree / ".local" / "stack.aws"),
         }
-        lines = (f"{name}={value}\n" for name, value in self.environment.items() if name in {*settings, "AWS_CONFIG_FILE"})
-        (self.tree / ".local" / "stack.env").write_text("".join(lines))
 
-    def _link_local(self, binary: pathlib.Path) -> None:
-        """The environments as they are, and the programs that stand in for those that cannot run."""
-        local, programs = self.tree / ".local", self.tree / ".local" / "bin"
-        programs.mkdir(parents=True)
+    def _stand_in(self, local: pathlib.Path, binary: pathlib.Path) -> None:
+        """The environments as they are, but for the programs for which others stand in."""
+        (local / "bin").mkdir(parents=True)
+        (local / "venv-sam" / "bin").mkdir(parents=True)
         for place in (ROOT / ".local").glob("venv-*"):
             if place.name != "venv-sam":
                 (local / place.name).symlink_to(place)
-        reals = {"aws": " ".join(elsewhere.aws()), "jobwarden": str(binary)}
+        reals = {"aws": self._script(self.directory / "aws", AWS), "jobwarden": binary}
         for program in (*reals, *elsewhere.ONLY_LISTED):
-            place = local / "venv-sam" / "bin" if program == "sam" else programs
-            place.mkdir(parents=True, exist_ok=True)
-            self._script(place / program, elsewhere.stand_in(program, reals.get(program), self.page.name))
+            place = local / "venv-sam" / "bin" if program == "sam" else local / "bin"
+            self._script(place / program, elsewhere.stand_in(program, str(reals.get(program, "false")), self.page.name))
 
     @staticmethod
     def _script(path: pathlib.Path, text: str) -> pathlib.Path:

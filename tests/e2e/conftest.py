@@ -16,7 +16,7 @@ import pytest
 from botocore.credentials import Credentials
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "clients"), *(str(ROOT / "tests" / n) for n in ("e2e", "openapi", "docs"))]
+sys.path[:0] = [str(ROOT / name) for name in ("dev", "clients", "tests/e2e", "tests/openapi", "tests/docs")]
 
 import fast  # noqa: E402
 import faults as faults_module  # noqa: E402

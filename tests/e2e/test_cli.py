@@ -1,4 +1,4 @@
-"""The command line against the deployed stack, as an operator runs it. test_docs.py runs the commands of docs/cli.md."""
+"""The command line against the deployed stack, as an operator runs it. The commands of docs/cli.md: test_docs.py."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ import shlex
 import signal
 import stat
 import subprocess
-import sys
 import time
 
 import pytest
 from conftest import ROOT
-from world import World, wait_until
+from world import World
 
 THINGS, JOBS = 20, 6
 DUE = THINGS * JOBS
