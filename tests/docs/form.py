@@ -9,7 +9,7 @@ import session
 from pages import LANGUAGES, ROOT, Page
 
 STATUSES = {"QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "TIMED_OUT", "REJECTED", "REMOVED", "CANCELED"}
-# Words in capitals that commands are made of, besides variables and statuses.
+# Words in capitals that commands are made of, besides variables, those of AWS among them, and statuses.
 WORDS = {"CAPABILITY_NAMED_IAM", "DELETE", "END", "HEAD", "JOB_EXECUTION", "NR", "POST", "PUT", *STATUSES}
 
 
@@ -34,9 +34,19 @@ def placeholders(page: Page) -> list[str]:
     for step in session.steps(page.of("sh", "console")):
         known |= _variables(step.text)
         text = re.sub(r"(^|\s)#.*$", "", step.text, flags=re.MULTILINE)
-        words = set(re.findall(r"(?<![\w${])[A-Z][A-Z0-9_]*[A-Z0-9]\b(?!=)", text))
+        words = set(re.findall(r"(?<![\w${])(?!AWS_)[A-Z][A-Z0-9_]*[A-Z0-9]\b(?!=)", text))
         found += [f"{step}: {word}" for word in sorted(words - known)]
     return found
+
+
+def unexplained_functions(page: Page) -> list[str]:
+    """Functions of the start page that a page calls without saying where they are from."""
+    if page.name == session.START:
+        return []
+    text = "".join(fence.text for fence in page.of("sh", "console"))
+    called = [name for name in ("output", "as") if re.search(rf"(^|[(|] *|\$ ){name} ", text, re.MULTILINE)]
+    named = {code for _, code in page.code} if any(link.place == ROOT / session.START for link in page.links) else set()
+    return [f"{page}: {name}" for name in called if name not in named]
 
 
 def _variables(text: str) -> set[str]:

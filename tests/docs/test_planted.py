@@ -51,6 +51,12 @@ def test_words_to_fill_in(write):
     assert [line.split(": ")[1] for line in told] == ["BUCKETS", "QUEUE_URL", "NAME"]
 
 
+def test_functions_without_their_origin(write):
+    assert form.unexplained_functions(write("```sh\nNAME=$(output Name)\nas operator true\n```\n")) == [
+        "docs/page.md: output", "docs/page.md: as",
+    ]  # fmt: skip
+
+
 def test_commands_in_the_text_that_are_none(write):
     text = "`make demo`, `make nothing`, `jobwarden sweep start|stop`, `jobwarden decide cancel`, `python3 dev/no.py`"
     told = form.unknown_commands(write(text), {"sweep start", "decide"})

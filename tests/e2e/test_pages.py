@@ -30,6 +30,11 @@ def test_no_command_has_a_placeholder_in_capitals(read: Page):
 
 
 @EVERY
+def test_a_page_says_where_its_functions_are_from(read: Page):
+    assert form.unexplained_functions(read) == []
+
+
+@EVERY
 def test_every_command_in_the_text_is_there(read: Page, commands):
     assert form.unknown_commands(read, commands) == []
 
