@@ -332,6 +332,26 @@ class Stack:
             }
         )
 
+    def settings(self) -> dict[str, str]:
+        """Where it is and whom it knows, as variables of a shell. The AWS CLI's profiles are in `profiles`.
+
+        `CLOCK` is a file with how far from the present its AWS IoT lives, such as `-40d`.
+        """
+        settings = {
+            "API_URL": self.api_url,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "BUCKET": self.outputs["BucketName"],
+            "CLOCK": str(self.directory / "clock"),
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+        for caller, credentials in {**self.credentials, "admin": ADMIN}.items():
+            settings[f"{caller.upper()}_ACCESS_KEY_ID"] = credentials.access_key_id
+            settings[f"{caller.upper()}_SECRET_ACCESS_KEY"] = credentials.secret_access_key
+            settings[f"{caller.upper()}_SESSION_TOKEN"] = credentials.session_token
+        return settings
+
     def profiles(self) -> str:
         """A configuration file for the AWS CLI: the account's administrator, and a profile of each caller."""
         parts = []
@@ -590,27 +610,11 @@ def _remove_leftovers() -> None:
 
 
 def up(parameters: Mapping[str, str]) -> None:
-    """Starts a stack that stays, and writes where it is and whom it knows to `.local/stack.env`.
-
-    `CLOCK` there is a file with how far from the present its AWS IoT lives, such as `-40d`.
-    """
+    """Starts a stack that stays, and writes where it is and whom it knows to `.local/stack.env`."""
     if _emulator_of(UP_DIRECTORY) is not None:
         raise StackError(f"a stack is up already, see {STACK_ENV.relative_to(ROOT)}; `make down` ends it")
     stack = Stack.start(parameters, name="up", say=lambda line: print(f"  {line}", flush=True), detached=True)
-    lines = {
-        "API_URL": stack.api_url,
-        "AWS_ENDPOINT_URL": stack.endpoint,
-        "AWS_REGION": stack.region,
-        "AWS_DEFAULT_REGION": stack.region,
-        "BUCKET": stack.outputs["BucketName"],
-        "CLOCK": str(stack.directory / "clock"),
-        "AWS_CONFIG_FILE": str(STACK_PROFILES),
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
-    for caller, credentials in {**stack.credentials, "admin": ADMIN}.items():
-        lines[f"{caller.upper()}_ACCESS_KEY_ID"] = credentials.access_key_id
-        lines[f"{caller.upper()}_SECRET_ACCESS_KEY"] = credentials.secret_access_key
-        lines[f"{caller.upper()}_SESSION_TOKEN"] = credentials.session_token
+    lines = {**stack.settings(), "AWS_CONFIG_FILE": str(STACK_PROFILES)}
     STACK_PROFILES.touch(mode=0o600)
     STACK_PROFILES.write_text(stack.profiles())
     STACK_ENV.touch(mode=0o600)

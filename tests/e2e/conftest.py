@@ -16,8 +16,9 @@ import pytest
 from botocore.credentials import Credentials
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "clients"), str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "openapi")]
+sys.path[:0] = [str(ROOT / name) for name in ("dev", "clients", "tests/e2e", "tests/openapi", "tests/docs")]
 
+import fast  # noqa: E402
 import faults as faults_module  # noqa: E402
 import fleet as fleet_module  # noqa: E402
 from jobwarden_client import sign_for_api_gateway  # noqa: E402
@@ -135,6 +136,14 @@ def force(principals) -> Principal:
 @pytest.fixture(scope="session")
 def nobody(principals) -> Principal:
     return principals("nobody")
+
+
+@pytest.fixture(scope="session")
+def binary() -> pathlib.Path:
+    """`jobwarden`, built as a part of the whole workspace, so that nothing that is there already is compiled again."""
+    cargo = [sys.executable, ROOT / "dev" / "fast.py", "build", "--quiet", "--workspace", "--bin", "jobwarden"]
+    subprocess.run(cargo, cwd=ROOT, check=True, timeout=1800)
+    return ROOT / "target" / fast.TRIPLE / "release" / "jobwarden"
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The command line against the deployed stack, as an operator runs it, and every command of docs/cli.md."""
+"""The command line against the deployed stack, as an operator runs it. The commands of docs/cli.md: test_docs.py."""
 
 from __future__ import annotations
 
@@ -14,26 +14,15 @@ import shlex
 import signal
 import stat
 import subprocess
-import sys
 
-import fast
 import pytest
 from conftest import ROOT
 from terminal import Terminal, picture
-from world import World, wait_until
+from world import World
 
-PAGE = (ROOT / "docs" / "cli.md").read_text()
 THINGS, JOBS = 20, 6
 DUE = THINGS * JOBS
 NO_SUCH = "20200101T000000Z-delete-expired-00000000"
-
-
-@pytest.fixture(scope="session")
-def binary() -> pathlib.Path:
-    """Built as a part of the whole workspace, so that nothing that is there already is compiled again."""
-    cargo = [sys.executable, ROOT / "dev" / "fast.py", "build", "--quiet", "--workspace", "--bin", "jobwarden"]
-    subprocess.run(cargo, cwd=ROOT, check=True, timeout=1800)
-    return ROOT / "target" / fast.TRIPLE / "release" / "jobwarden"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +73,6 @@ def command(binary, stack, tmp_path_factory):
     def of(principal) -> Jobwarden:
         directory = tmp_path_factory.mktemp("cli")
         (directory / "policies").symlink_to(ROOT / "policies")
-        lines = [line for line in PAGE.splitlines() if line.startswith('{"status"')]
-        (directory / "fleet.jsonl").write_text("\n".join(lines))
         environment = {
             **principal.environment,
             "JOBWARDEN_API": principal.api_url,
@@ -280,41 +267,3 @@ def test_colours_are_for_terminals_that_want_them(operator_cli, world):
         assert "\x1b[32mSUCCEEDED" in terminal.read()
     with operator_cli.on_a_terminal("sweep", "list", NO_COLOR="1") as terminal:
         assert "\x1b" not in terminal.read()
-
-
-def commands() -> list[str]:
-    """Every command of the page."""
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("jobwarden ")]
-
-
-def test_every_command_of_the_page_does_what_it_says(world, much_due, operator_cli, reader):
-    m = world.execution("QUEUED")
-    names = {"firmware-1-6-0": m.job, "pump-7": m.thing}
-    seen = set()
-    for written in commands():
-        line = written
-        for name, real in names.items():
-            line = line.replace(name, real)
-        arguments = shlex.split(line)[1:]
-        done = (reader if arguments[0] in ("archive", "policy") else operator_cli)(
-            *arguments, BROWSER=browser(operator_cli.directory)
-        )
-        if "--dry-run" in arguments:
-            names["SWEEP_ID"] = re.search(r"sweep watch (\S+)", done.stdout)[1]
-            wait_until("the plan", lambda: operator_cli("sweep", "report", names["SWEEP_ID"]).returncode == 0)
-            stopped = operator_cli("sweep", "start", "--operation", "delete-expired", "--watch", "--output", "json")
-            names["PLAN_DIGEST"] = json.loads(stopped.stdout)["planDigest"]
-        if "--release" in arguments:
-            names["SWEEP_ID"] = re.search(r"(\S+) has been started", done.stdout)[1]
-        # A forced delete, and a made-up cancel of what runs, are not for operators to do.
-        expected = {"decide delete": (1,), "decide cancel": (0, 1), "sweep watch": (0, 7)}
-        expected = expected.get(" ".join(arguments[:2]), (0,))
-        assert done.returncode in expected, (line, done)
-        assert done.stdout, line
-        if "json" in arguments:
-            assert all(json.loads(text) for text in done.stdout.splitlines())
-        seen.add(" ".join(arguments[:2]))
-    assert {"sweep start", "sweep list", "sweep watch", "sweep report", "archive search", "policy diff"} <= seen
-    assert len(commands()) == 17
-    assert "PLAN_DIGEST" in names
