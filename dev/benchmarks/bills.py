@@ -28,7 +28,8 @@ FREE_SCHEDULES_MILLIONS = 14
 ROWS_OF_A_PAGE = 250
 SWEEPS_A_MONTH = 30
 SECONDS_OF_A_DAY = 86_400
-# Of the line `aws_call` that a deletion by a sweep leaves, and the 26 that CloudWatch adds to each.
+# Of the line `aws_call` that a deletion by a sweep leaves, reckoned from its members with names of ordinary length,
+# and the 26 that CloudWatch adds to each.
 BYTES_OF_A_LINE = 565
 
 
