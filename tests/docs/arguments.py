@@ -40,8 +40,7 @@ def _ran(command: list[str | pathlib.Path], **settings: object) -> subprocess.Co
 
 def wrong_for_aws(given: list[str], environment: dict[str, str]) -> str | None:
     """What the AWS CLI has against the arguments: it goes by its models before it finds that nobody answers."""
-    nowhere = {**environment, "AWS_ENDPOINT_URL": NOBODY, "AWS_MAX_ATTEMPTS": "1"}
-    done = _ran([*AWS, *given], env=nowhere)
+    done = _ran([*AWS, *given, "--endpoint-url", NOBODY], env={**environment, "AWS_MAX_ATTEMPTS": "1"})
     return None if f'Could not connect to the endpoint URL: "{NOBODY}' in done.stderr else done.stderr.strip() or "?"
 
 
