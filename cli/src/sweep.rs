@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::legible::shown;
+use shared::legible::{grouped, shown};
 use shared::operation::Operation;
 use shared::sweep::{SweepId, SweepStatus};
 use signal_hook::consts::SIGINT;
@@ -309,16 +309,16 @@ fn ended(sweep: &Sweep, answer: &str, connection: &Connection, screen: &Screen) 
         return Ok(exit);
     }
     let kind = if sweep.dry_run { "dry run" } else { "real" };
-    let finished = sweep.finished_at.map(|at| at.to_string()).unwrap_or_default();
+    let finished = sweep.finished_at.map(|at| format!("{at:.0}")).unwrap_or_default();
     let mut rows = vec![
         vec![cell("sweep"), cell(sweep.sweep_id.as_str())],
         vec![cell("status"), cell(sweep.status.as_str()).painted(Some(paint_of(sweep.status)))],
         vec![cell("kind"), cell(kind)],
         vec![cell("ended"), cell(finished)],
-        vec![cell("seen"), count(sweep.rows_seen)],
-        vec![cell("due"), count(sweep.due)],
+        vec![cell("seen"), cell(grouped(sweep.rows_seen))],
+        vec![cell("due"), cell(grouped(sweep.due))],
     ];
-    rows.extend(sweep.outcomes.iter().map(|(outcome, times)| vec![cell(outcome), count(*times)]));
+    rows.extend(sweep.outcomes.iter().map(|(outcome, times)| vec![cell(outcome), cell(grouped(*times))]));
     screen.table(&["", ""], &rows)?;
     if let Some(failure) = &sweep.failure {
         screen.line(failure)?;

@@ -140,7 +140,7 @@ def test_a_sweep_is_planned_stopped_released_watched_and_found_in_the_archive(
     screens = [(f"jobwarden {start}", stopped), *released_and_watched(world, jobwarden, f"{release} --watch")]
     swept = screens[-1][0].split()[-1]
     drawn = picture(screens)
-    assert "STOPPED_BY_BREAKER" in drawn
+    assert "STOPPED_BY_BREAKER" in drawn and "^C" in drawn
     # Remade by `make screenshots`, which names the file.
     if target := request.config.getoption("--terminal-to"):
         pathlib.Path(target).write_text(drawn)
@@ -160,7 +160,7 @@ def released_and_watched(world: World, jobwarden: Jobwarden, release: str) -> li
     two commands, and what it wrote."""
     with world.configured("DeleteExpired", JOBWARDEN_CALLS_PER_SECOND="5"):
         with jobwarden.on_a_terminal(*shlex.split(release)) as terminal:
-            terminal.read(lambda written: any(0 < share < 80 for share in percents(written)))
+            seen = terminal.read(lambda written: any(0 < share < 80 for share in percents(written)))
             terminal.running.send_signal(signal.SIGINT)
             left = terminal.read()
             assert terminal.running.wait(10) == 130, left
@@ -176,7 +176,8 @@ def released_and_watched(world: World, jobwarden: Jobwarden, release: str) -> li
     assert shares == sorted(shares), written
     assert re.search(r"\d+\.\d/s  \d+s left  0 throttled", written), written
     assert re.search(rf"deleted +{DUE}\r?\n", written), written
-    return [(f"jobwarden {release}", left), (f"jobwarden {resume}", written)]
+    interrupted = f"{seen}^C\n{left.removeprefix(seen)}"
+    return [(f"jobwarden {release}", interrupted), (f"jobwarden {resume}", written)]
 
 
 def check_report(jobwarden: Jobwarden, swept: str) -> None:
