@@ -6,7 +6,7 @@
 
 The first writes target/bench/results.json, and fails where something is below its floor. QUICK=1 takes about three
 minutes. The second puts the last results into docs/bench, README.md and docs/costs.md, or looks whether what is there
-is right. The third counts where the instructions of a warm guarded cancel go, and writes docs/bench/profile.md.
+is right. The third counts where the instructions of a guarded cancel and of a deletion go (docs/bench/profile.md).
 
 Everything runs on loopback, in turns, so that whatever else the machine does is shared: what lasts are ratios.
 """

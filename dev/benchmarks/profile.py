@@ -1,8 +1,9 @@
-"""Where the instructions of a warm guarded cancel go, counted by callgrind: no clock is read.
+"""Where the instructions of a warm guarded cancel and of a deletion by a sweep go, counted by callgrind: no clock is
+read.
 
     python3 dev/bench.py profile
 
-builds cancel-execution in the deployed profile, with its symbols, lets it answer against the load endpoint, and writes
+builds both functions in the deployed profile, with their symbols, lets them work against the load endpoint, and writes
 docs/bench/profile.md. Instructions are those of user space: what the kernel takes for sending and receiving is not
 among them.
 """
@@ -15,7 +16,8 @@ import shutil
 import signal
 import subprocess
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import fast
@@ -26,56 +28,137 @@ import costs
 from . import events, programs
 from .endpoint import Endpoint, Fleet, serving
 from .places import COMMITTED, FUNCTIONS, TARGET
-from .process import Program, running
+from .process import Program, Running, running
+from .sweeps import DELETE, IN_FLIGHT, MANY, UNTHROTTLED
 
-NAME = "cancel-execution"
 OUTPUT = TARGET / "profile"
 PAGE = COMMITTED.parent / "profile.md"
-# What both counts have in common, the start among it, is taken away.
-FEW, MANY = 50, 250
-
-# Functions with all that they call. What a future does is in its polls, so that waiting is in none of them.
-PARTS = {
-    # The outermost of its futures is inlined into the span in which it runs; nothing else of that type is in a call.
-    "the SDK's three calls of AWS IoT": r"^<tracing::instrument::Instrumented<T> as .*Future>::poll",
-    "of that, their signatures": r"SigV4Signer as .*::sign_http_request",
-    "connections, by HTTP/1.1 and TLS, the Runtime API's among them": r"^tokio::runtime::task::raw::poll",
-    "the decision": r"^shared::access::policy::AccessPolicy::decide::",
-    "lines of the log": r"^tracing_core::event::Event::dispatch",
-}
 # Symbols of generic code begin with the crate that it is written in, whoever it is made for.
 CRATE = re.compile(r"^(?:<|&|mut |dyn |impl )*([a-z_][a-z0-9_]*)")
 LINE = re.compile(r"^\s*([\d,]+) \([\d. ]+%\)\s+(?:\S*?:)?(.+?)(?: \[[^\]]*\])?$")
 
+# Functions with all that they call. What a future does is in its polls, so that waiting is in none of them.
+PARTS = {
+    "of that, signatures": r"SigV4Signer as .*::sign_http_request",
+    "connections, by HTTP/1.1 and TLS, the Runtime API's among them": r"^tokio::runtime::task::raw::poll",
+    "decisions": r"^shared::access::policy::AccessPolicy::decide::",
+    "lines of the log": r"^tracing_core::event::Event::dispatch",
+}
 
-def build() -> Path:
+Counts = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something that a function does a number of times, and that the bare signed client does in its way."""
+
+    function: str
+    title: str
+    # What is done each time.
+    unit: str
+    whole: str
+    # Two numbers of times. What both have in common, the start among it, is taken away.
+    few: int
+    many: int
+    parts: dict[str, str]
+    ours: Callable[[Endpoint, Program, int], None]
+    floor: Callable[[Endpoint, Path, int], None]
+
+
+# ---- What is done -------------------------------------------------------------------------------------------
+
+
+def cancels(endpoint: Endpoint, program: Program, calls: int) -> None:
+    endpoint.reset(Fleet())
+    with running(endpoint, program) as function:
+        for _ in range(calls):
+            answer, _ = function.invoke(events.cancel())
+            if answer["statusCode"] != 200:
+                raise SystemExit(f"{program.name} did not do what was asked: {answer}")
+        end(function)
+
+
+def bare_cancels(endpoint: Endpoint, out: Path, calls: int) -> None:
+    floor = programs.floor()
+    cancels(endpoint, replace(floor, command=under(out, *floor.command)), calls)
+
+
+def deletions(endpoint: Endpoint, program: Program, due: int) -> None:
+    """A sweep over a fleet of which the half is due."""
+    endpoint.reset(Fleet(of_a_job=round(due / MANY), due_share=MANY))
+    with running(endpoint, programs.ours("start-sweep", endpoint)) as start:
+        events.sweep_id(start.invoke(events.start("delete-expired", dry_run=False))[0])
+    with running(endpoint, program) as worker:
+        while messages := endpoint.messages():
+            for message in messages:
+                if worker.invoke(message)[0]["batchItemFailures"]:
+                    raise SystemExit(f"a slice failed; see {worker.log}")
+        end(worker)
+    deleted = endpoint.calls()[DELETE]["answered"]
+    if deleted != due:
+        raise SystemExit(f"{deleted} of {due} were deleted")
+
+
+def bare_deletions(endpoint: Endpoint, out: Path, due: int) -> None:
+    endpoint.reset(Fleet(of_a_job=round(due / MANY), due_share=MANY))
+    floor = (str(TARGET / "release" / programs.FLOOR), "--endpoint", endpoint.iot, "--ca", endpoint.authority)
+    command = under(out, *floor, "--in-flight", str(IN_FLIGHT), "--calls", str(due))
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def end(function: Running) -> None:
+    """Has callgrind write what it has counted, before the function is killed."""
+    os.kill(function.pid, signal.SIGTERM)
+    # Whoever has started it waits for it, too.
+    os.waitid(os.P_PID, function.pid, os.WEXITED | os.WNOWAIT)
+
+
+WORKS = (
+    Work(
+        function="cancel-execution",
+        title="A warm guarded cancel",
+        unit="a call",
+        whole="all: three calls of AWS IoT, a decision, the event and the answer",
+        few=50,
+        many=250,
+        # The outermost of the SDK's futures is inlined into the span in which it runs, the only one of a call.
+        parts={"the SDK's calls": r"^<tracing::instrument::Instrumented<T> as .*Future>::poll", **PARTS},
+        ours=cancels,
+        floor=bare_cancels,
+    ),
+    Work(
+        function="delete-expired",
+        title="A deletion by a sweep",
+        unit="a deletion",
+        whole="all: a call of AWS IoT, and a share of two pages, listed, judged, decided on and archived",
+        few=500,
+        many=2_500,
+        parts={"the SDK's calls": r"orchestrator::invoke_with_stop_point", **PARTS},
+        ours=deletions,
+        floor=bare_deletions,
+    ),
+)
+
+
+# ---- How it is counted --------------------------------------------------------------------------------------
+
+
+def build(function: str) -> Path:
     """The function with its symbols; the one without is built again when it is asked for."""
-    line = fast.cargo("rustc", "--package", NAME, "--bin", NAME)
+    line = fast.cargo("rustc", "--package", function, "--bin", function)
     environment = {**os.environ, "CARGO_TARGET_DIR": str(FUNCTIONS)}
     if subprocess.run([*line, "--", "-C", "strip=none"], cwd=ROOT, env=environment, check=False).returncode != 0:
-        raise SystemExit(f"{NAME} cannot be built")
+        raise SystemExit(f"{function} cannot be built")
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    built = Path(programs.binary(NAME))
-    binary = Path(shutil.copy(built, OUTPUT / NAME))
+    built = Path(programs.binary(function))
+    binary = Path(shutil.copy(built, OUTPUT / function))
     # It is not what is deployed, and must not be measured as that.
     built.unlink()
     return binary
 
 
-def counted(endpoint: Endpoint, program: Program, calls: int) -> Path:
-    """Answers so many calls under callgrind. What it wrote."""
-    out = OUTPUT / f"{program.name}.{calls}.callgrind"
-    out.unlink(missing_ok=True)
-    under = ("/usr/bin/env", *costs.valgrind(), "--tool=callgrind", f"--callgrind-out-file={out}", *program.command)
-    with running(endpoint, Program(program.name, under, program.environment)) as function:
-        for _ in range(calls):
-            answer, _ = function.invoke(events.cancel())
-            if answer["statusCode"] != 200:
-                raise SystemExit(f"{program.name} did not do what was asked: {answer}")
-        os.kill(function.pid, signal.SIGTERM)
-        # Whoever has started it waits for it, too.
-        os.waitid(os.P_PID, function.pid, os.WEXITED | os.WNOWAIT)
-    return out
+def under(out: Path, *command: str) -> tuple[str, ...]:
+    return ("/usr/bin/env", *costs.valgrind(), "--tool=callgrind", f"--callgrind-out-file={out}", *command)
 
 
 def annotated(out: Path, inclusive: bool) -> Counter[str]:
@@ -94,18 +177,26 @@ def annotated(out: Path, inclusive: bool) -> Counter[str]:
     return found
 
 
-def profile(endpoint: Endpoint, program: Program) -> tuple[dict[str, float], dict[str, float]]:
-    """The instructions that each function takes for one call: by itself, and with all that it calls."""
-    few, many = (counted(endpoint, program, calls) for calls in (FEW, MANY))
+def once(work: Work, name: str, run: Callable[[Path, int], None]) -> tuple[Counts, Counts]:
+    """The instructions that each function takes for one time: by itself, and with all that it calls."""
+    outs = []
+    for times in (work.few, work.many):
+        out = OUTPUT / f"{name}.{times}.callgrind"
+        out.unlink(missing_ok=True)
+        run(out, times)
+        outs.append(out)
 
-    def of_a_call(inclusive: bool) -> dict[str, float]:
-        before = annotated(few, inclusive)
-        return {name: (taken - before[name]) / (MANY - FEW) for name, taken in annotated(many, inclusive).items()}
+    def counts(inclusive: bool) -> Counts:
+        before, after = (annotated(out, inclusive) for out in outs)
+        return {name: (taken - before[name]) / (work.many - work.few) for name, taken in after.items()}
 
-    return of_a_call(False), of_a_call(True)
+    return counts(False), counts(True)
 
 
-def by_crate(alone: dict[str, float]) -> list[tuple[str, float]]:
+# ---- How it is shown ----------------------------------------------------------------------------------------
+
+
+def by_crate(alone: Counts) -> list[tuple[str, int]]:
     """The most expensive crates first."""
     crates: Counter[str] = Counter()
     for name, taken in alone.items():
@@ -114,43 +205,57 @@ def by_crate(alone: dict[str, float]) -> list[tuple[str, float]]:
     return crates.most_common()
 
 
-def page(ours: tuple[dict[str, float], dict[str, float]], floor: dict[str, float]) -> str:
-    alone, inclusive = ours
+def chapter(work: Work, alone: Counts, inclusive: Counts, floor: Counts) -> list[str]:
     whole = sum(alone.values())
     rows = []
-    for part, pattern in PARTS.items():
-        taken = max((taken for name, taken in inclusive.items() if re.search(pattern, name)), default=0)
-        if not taken:
-            raise SystemExit(f"no function is named like {pattern}")
-        rows.append((part, taken))
+    for part, pattern in work.parts.items():
+        of_part = [taken for name, taken in inclusive.items() if re.search(pattern, name)]
+        if not of_part:
+            raise SystemExit(f"no function of {work.function} is named like {pattern}")
+        # What is done once for many of them is nothing of each.
+        if max(of_part) > whole / 1000:
+            rows.append((part, max(of_part)))
     rest = whole - sum(taken for part, taken in rows if not part.startswith("of that"))
-    told = [
-        "# Where the instructions of a warm guarded cancel go",
+    return [
+        f"## {work.title}",
         "",
-        "Counted by callgrind, in user space, of the function as deployed, on the load endpoint of the benchmark, by",
-        "`python3 dev/bench.py profile`.",
-        "",
-        "| | Instructions of a call | Share |",
+        f"| | Instructions of {work.unit} | Share |",
         "|---|---:|---:|",
-        f"| a guarded cancel: three calls of AWS IoT, a decision, its log lines | {whole:,.0f} | 100% |",
+        f"| {work.whole} | {whole:,.0f} | 100% |",
         *(f"| {part} | {taken:,.0f} | {taken / whole:.0%} |" for part, taken in rows),
-        f"| all else: the event, the answer, the Lambda runtime | {rest:,.0f} | {rest / whole:.0%} |",
-        f"| the bare signed client, for its one call | {sum(floor.values()):,.0f} | |",
+        f"| the rest | {rest:,.0f} | {rest / whole:.0%} |",
+        f"| the bare signed client, which makes the one call | {sum(floor.values()):,.0f} | |",
         "",
-        "| By the crate that the code is written in | Instructions of a call | Share |",
+        f"| By the crate that the code is written in | Instructions of {work.unit} | Share |",
         "|---|---:|---:|",
         *(f"| {crate} | {taken:,} | {taken / whole:.1%} |" for crate, taken in by_crate(alone) if taken > whole / 100),
+        "",
     ]
-    return "\n".join(told) + "\n"
 
 
 def run() -> None:
     """Writes the profile anew."""
-    binary = build()
+    binaries = [str(build(work.function)) for work in WORKS]
+    told = [
+        "# Where the instructions go",
+        "",
+        "Counted by callgrind, in user space, of functions as deployed, on the load endpoint of the benchmark, by",
+        "`python3 dev/bench.py profile`.",
+        "",
+    ]
     with serving() as endpoint:
-        endpoint.reset(Fleet())
-        ours = programs.ours(NAME, endpoint)
-        found = profile(endpoint, replace(ours, command=(str(binary),)))
-        told = page(found, profile(endpoint, programs.floor())[0])
-    PAGE.write_text(told)
-    print(told)
+        for work, binary in zip(WORKS, binaries, strict=True):
+            rate = UNTHROTTLED if work.function in programs.WORKERS else None
+            ours = programs.ours(work.function, endpoint, rate)
+
+            def profiled(out: Path, times: int, work: Work = work, ours: Program = ours, binary: str = binary) -> None:
+                work.ours(endpoint, replace(ours, command=under(out, binary)), times)
+
+            def bare(out: Path, times: int, work: Work = work) -> None:
+                work.floor(endpoint, out, times)
+
+            alone, inclusive = once(work, work.function, profiled)
+            floor, _ = once(work, f"{work.function}.{programs.FLOOR}", bare)
+            told += chapter(work, alone, inclusive, floor)
+    PAGE.write_text("\n".join(told).rstrip("\n") + "\n")
+    print(PAGE.read_text())
