@@ -47,6 +47,7 @@ bench: ## Measure it beside its peers, on loopback; writes target/bench/results.
 	@$(PYTHON) dev/bench.py
 
 test-e2e: clients ## Run the end-to-end tests against the deployed stack on the emulator
+	@$(ENVIRONMENTS) openapi
 	@$(CLIENTS) dev/stack.py build
 	@$(CLIENTS) -m pytest tests/e2e --timeout 600 $(PYTEST_ARGS)
 
