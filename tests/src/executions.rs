@@ -19,12 +19,15 @@ pub(crate) struct Executions {
     next: Place,
 }
 
+/// Executions lie as they are listed: a page is behind all those that come before it, which are many.
 #[derive(Debug, Default)]
 struct OfJob {
-    there: BTreeMap<Place, FakeExecution>,
+    latest_first: BTreeMap<(Updated, Place), FakeExecution>,
+    there: BTreeMap<Place, Updated>,
     by_thing: BTreeSet<(ThingName, Place)>,
-    latest_first: BTreeSet<(Reverse<Timestamp>, Place)>,
 }
+
+type Updated = Reverse<Timestamp>;
 
 impl Executions {
     /// Adds one behind all the others.
@@ -35,23 +38,24 @@ impl Executions {
 
     fn put(&mut self, place: Place, execution: FakeExecution) {
         let of_job = self.jobs.entry(execution.job.clone()).or_default();
+        let updated = Reverse(execution.row.last_updated_at);
         of_job.by_thing.insert((execution.row.thing_name.clone(), place));
-        of_job.latest_first.insert((Reverse(execution.row.last_updated_at), place));
-        of_job.there.insert(place, execution);
+        of_job.there.insert(place, updated);
+        of_job.latest_first.insert((updated, place), execution);
     }
 
     /// Takes one away.
     pub(crate) fn remove(&mut self, job: &JobId, place: Place) -> Option<FakeExecution> {
         let of_job = self.jobs.get_mut(job)?;
-        let removed = of_job.there.remove(&place)?;
+        let updated = of_job.there.remove(&place)?;
+        let removed = of_job.latest_first.remove(&(updated, place))?;
         of_job.by_thing.remove(&(removed.row.thing_name.clone(), place));
-        of_job.latest_first.remove(&(Reverse(removed.row.last_updated_at), place));
         Some(removed)
     }
 
     /// Takes away all of a job's.
     pub(crate) fn remove_job(&mut self, job: &JobId) -> Vec<FakeExecution> {
-        self.jobs.remove(job).map(|of_job| of_job.there.into_values().collect()).unwrap_or_default()
+        self.jobs.remove(job).map(|of_job| of_job.into_values().collect()).unwrap_or_default()
     }
 
     /// Changes one where it is.
@@ -76,8 +80,7 @@ impl Executions {
 
     /// A job's, the most recently updated first.
     pub(crate) fn latest_first(&self, job: &JobId) -> impl Iterator<Item = &FakeExecution> {
-        let found = self.jobs.get(job).into_iter();
-        found.flat_map(|of_job| of_job.latest_first.iter().filter_map(|(_, place)| of_job.there.get(place)))
+        self.jobs.get(job).into_iter().flat_map(|of_job| of_job.latest_first.values())
     }
 
     /// A thing's of a job.
@@ -86,7 +89,7 @@ impl Executions {
         let whole = (thing.clone(), Place::MIN)..=(thing.clone(), Place::MAX);
         found.flat_map(move |of_job| {
             let places = of_job.by_thing.range(whole.clone()).map(|(_, place)| *place);
-            places.filter_map(|place| Some((place, of_job.there.get(&place)?)))
+            places.filter_map(|place| Some((place, of_job.get(place)?)))
         })
     }
 
@@ -99,8 +102,17 @@ impl Executions {
 }
 
 impl OfJob {
+    fn get(&self, place: Place) -> Option<&FakeExecution> {
+        self.latest_first.get(&(*self.there.get(&place)?, place))
+    }
+
     fn places(&self) -> impl Iterator<Item = (Place, &FakeExecution)> {
-        self.there.iter().map(|(place, execution)| (*place, execution))
+        self.there.keys().filter_map(|place| Some((*place, self.get(*place)?)))
+    }
+
+    fn into_values(mut self) -> impl Iterator<Item = FakeExecution> {
+        let places = std::mem::take(&mut self.there).into_iter();
+        places.filter_map(move |(place, updated)| self.latest_first.remove(&(updated, place)))
     }
 }
 

@@ -617,10 +617,10 @@ impl World {
             if unknown { Err(UnreadableRow::UnknownStatus("PAUSED".to_owned())) } else { Ok(row.clone()) }
         };
         match haunted {
-            Some(rows) => self.page(rows.iter().filter(|row| shows(row)).map(listed), token),
+            Some(rows) => self.page(rows.iter().filter(|row| shows(row)), listed, token),
             None => {
                 let rows = self.executions.latest_first(job).map(|execution| &execution.row);
-                self.page(rows.filter(|row| shows(row)).map(listed), token)
+                self.page(rows.filter(|row| shows(row)), listed, token)
             }
         }
     }
@@ -647,8 +647,14 @@ impl World {
         shown
     }
 
-    /// A page by offset: what is deleted meanwhile shifts what comes behind.
-    fn page<T>(&self, items: impl Iterator<Item = T>, token: Option<&str>) -> Page<T> {
+    /// A page by offset: what is deleted meanwhile shifts what comes behind. What is before it is passed over without
+    /// being put in its form.
+    fn page<T, U>(
+        &self,
+        items: impl Iterator<Item = T>,
+        form: impl FnMut(T) -> U,
+        token: Option<&str>,
+    ) -> Page<U> {
         let (start, behind_blank) = token.map_or(("0", false), |token| match token.strip_suffix('+') {
             Some(start) => (start, true),
             None => (token, false),
@@ -659,7 +665,7 @@ impl World {
         let start = start.parse().unwrap_or(0);
         let size = self.page.min(self.wanted);
         let mut from = items.skip(start);
-        let items = from.by_ref().take(size).collect();
+        let items = from.by_ref().take(size).map(form).collect();
         let next_token = from.next().map(|_| (start + size).to_string());
         Page { items, next_token }
     }
@@ -732,14 +738,14 @@ impl ReadJobs for FakeIot {
         let found = world.executions.on_thing(thing).into_iter().map(|(_, execution)| execution);
         let mut found: Vec<_> = found.filter(|execution| execution.row.status == status).cloned().collect();
         found.sort_by_key(|execution| Reverse(execution.row.queued_at));
-        let rows = found.into_iter().map(|FakeExecution { job: job_id, row, .. }| {
+        let listed = |FakeExecution { job: job_id, row, .. }| {
             if world.unknown_statuses.contains(&(job_id.clone(), thing.clone())) {
                 Err(UnreadableRow::UnknownStatus("PAUSED".to_owned()))
             } else {
                 Ok(ExecutionOnThing { job_id, row })
             }
-        });
-        Ok(world.page(rows, token))
+        };
+        Ok(world.page(found.into_iter(), listed, token))
     }
 
     async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {
@@ -816,13 +822,13 @@ impl ReadJobs for FakeIot {
         let fault = self.script.begin(OPERATION, token.unwrap_or_default()).await;
         Self::read_fault(OPERATION, fault)?;
         let world = self.present();
-        let jobs = world.jobs.iter().map(|(job, (created_at, setup))| {
+        let listed = |(job, (created_at, setup)): (&JobId, &(Timestamp, JobSetup))| {
             let told = if setup.continuous { TargetSelection::Continuous } else { TargetSelection::Snapshot };
             let target_selection = (!setup.target_not_listed).then_some(told);
             let status = Some(setup.status.unwrap_or(JobStatus::InProgress));
             Ok(JobSummary { job_id: job.clone(), created_at: *created_at, target_selection, status })
-        });
-        Ok(world.page(jobs, token))
+        };
+        Ok(world.page(world.jobs.iter(), listed, token))
     }
 
     async fn list_executions(
