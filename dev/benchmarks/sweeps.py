@@ -23,7 +23,7 @@ from .process import running
 Json = dict[str, Any]
 
 # The highest rate that the functions take.
-UNTHROTTLED = 10_000
+UNTHROTTLED = 100_000
 IN_FLIGHT = 64
 RETRIES = ("standard", "adaptive")
 # The share that is due where deletions are counted.

@@ -48,7 +48,7 @@ impl fmt::Display for IotOperation {
     }
 }
 
-/// Calls a second for each operation: 0.1 to 10000.
+/// Calls a second for each operation: 0.1 to 100000.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct CallRate(f64);
 
@@ -59,11 +59,11 @@ impl CallRate {
     /// Parses a rate.
     ///
     /// # Errors
-    /// When it is no number from 0.1 to 10000. Zero is not unlimited.
+    /// When it is no number from 0.1 to 100000. Zero is not unlimited.
     pub fn parse(input: &str) -> Result<Self, String> {
         match input.parse::<f64>() {
-            Ok(rate) if (0.1..=10_000.0).contains(&rate) => Ok(Self(rate)),
-            _ => Err(format!("`{input}` must be a number of calls a second from 0.1 to 10000")),
+            Ok(rate) if (0.1..=100_000.0).contains(&rate) => Ok(Self(rate)),
+            _ => Err(format!("`{input}` must be a number of calls a second from 0.1 to 100000")),
         }
     }
 
@@ -475,7 +475,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_rate() {
-        for bad in ["0", "-1", "10001", "NaN", "inf", "", "fast"] {
+        for bad in ["0", "-1", "100001", "NaN", "inf", "", "fast"] {
             assert!(CallRate::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(CallRate::parse("8"), Ok(CallRate(8.0)));
@@ -484,7 +484,7 @@ mod tests {
     #[test]
     fn the_lowest_and_the_highest_rate_are_rates() {
         assert_eq!(CallRate::parse("0.1"), Ok(CallRate::LOWEST));
-        assert_eq!(CallRate::parse("10000"), Ok(CallRate(10_000.0)));
+        assert_eq!(CallRate::parse("100000"), Ok(CallRate(100_000.0)));
         assert_eq!(CallRate(0.5).seconds(3), 6.0);
         assert_eq!(IotOperation::DeleteJobExecution.to_string(), "DeleteJobExecution");
     }
