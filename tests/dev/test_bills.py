@@ -32,7 +32,7 @@ def test_a_million_deletions_are_the_sum_of_their_lines(results):
         # Of requests and messages there are fractions of a cent.
         assert together[column] == pytest.approx(sum(line[column] for line in lines if line), abs=0.011)
         assert whole[column] == pytest.approx(together[column] + logs[column], abs=0.011)
-    # 125,000 seconds of a quarter of a GB, 10,000 writes, 0.6 GB of lines.
+    # 125,000 seconds of a quarter of a GB, 10,000 writes, 0.5 GB of lines.
     assert together[0] == pytest.approx(31_250 * 0.0000133334 + 10 * 0.005, abs=0.006)
     assert logs[0] == pytest.approx(0.3, abs=0.05)
 

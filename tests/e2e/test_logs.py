@@ -116,7 +116,7 @@ def test_a_request_leads_to_its_sweep_and_the_sweep_to_its_slices(logged):
     (finished,) = [
         line for line in lines(logged, "DeleteExpired", "sweep_finished") if line["fields"]["sweep_id"] == sweep
     ]
-    assert (finished["span"]["sweep_id"], finished["span"]["step"]) == (sweep, 0)
+    assert (finished["spans"][1]["sweep_id"], finished["spans"][1]["step"]) == (sweep, 0)
 
 
 def test_every_metric_is_one_that_is_listed(logged):
