@@ -33,7 +33,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the bucket is told about who asks.
+/// What AWS is told about who asks; CloudTrail has it, too.
 const JOBWARDEN: HeaderValue = HeaderValue::from_static(concat!("jobwarden/", env!("CARGO_PKG_VERSION")));
 
 /// Made once, for all clients.
@@ -75,7 +75,9 @@ impl sdk::HttpConnector for Http {
     fn call(&self, request: SdkRequest) -> sdk::HttpConnectorFuture {
         let client = self.client.clone();
         sdk::HttpConnectorFuture::new(async move {
-            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let request = request.try_into_http1x();
+            let mut request = request.map_err(|error| ConnectorError::user(error.into()))?;
+            request.headers_mut().insert(USER_AGENT, JOBWARDEN);
             let answer = client.request(request).await.map_err(|error| match kind(&error) {
                 HttpErrorKind::Timeout => ConnectorError::timeout(error.into()),
                 HttpErrorKind::Unknown => ConnectorError::other(error.into(), None),
@@ -104,7 +106,6 @@ impl HttpService for Http {
 impl Http {
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let mut request = request.map(SdkBody::from_body_1_x);
-        // For the bucket's access log. The SDK's calls name themselves.
         request.headers_mut().insert(USER_AGENT, JOBWARDEN);
         let answer = self.client.request(request).await;
         let (parts, body) = answer.map_err(|error| HttpError::new(kind(&error), error))?.into_parts();
@@ -170,11 +171,13 @@ mod tests {
                 stream.read_buf(&mut read).await.unwrap();
             }
             stream.write_all(b"HTTP/1.1 429 Slow\r\ncontent-length: 4\r\n\r\nbody").await.unwrap();
+            String::from_utf8(read).unwrap()
         });
         let answer = call(address).await.unwrap();
         assert_eq!(answer.status().as_u16(), 429);
         assert_eq!(ByteStream::new(answer.into_body()).collect().await.unwrap().into_bytes(), "body");
-        server.await.unwrap();
+        let asked = server.await.unwrap();
+        assert!(asked.contains("user-agent: jobwarden/"), "{asked}");
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ use shared::ports::{
     MutationError, Page, ReadError, ReadJobs,
 };
 
+use crate::sdk::Terse;
 use answer::Answer;
 use fault::Fault;
 use told::{Counted, Target, answered};
@@ -75,7 +76,7 @@ impl MayDelete for ToCancelAndDelete {}
 impl<R> Iot<R> {
     /// A client of AWS IoT.
     pub fn new(config: &SdkConfig) -> Self {
-        let config = Config::from(config).to_builder().interceptor(Counted).build();
+        let config = Config::from(config).to_builder().interceptor(Terse).interceptor(Counted).build();
         Self { client: Client::from_conf(config), right: PhantomData }
     }
 }
