@@ -95,7 +95,7 @@ pub fn summary(report: &Report) -> Vec<(&'static str, String)> {
         lines.push(("lane", format!("{lane} ({})", report.place.as_deref().unwrap_or_default())));
     }
     lines.push(("started by", report.requested_by.clone()));
-    lines.push(("ages as of", report.now.to_string()));
+    lines.push(("ages as of", report.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
     if let Some(seconds) = report.duration_seconds {
         lines.push(("took", length(seconds.unsigned_abs())));
     }
