@@ -5,8 +5,9 @@
     python3 dev/bench.py profile
 
 The first writes target/bench/results.json, and fails where something is below its floor. QUICK=1 takes about three
-minutes. The second puts the last results into docs/bench, README.md and docs/costs.md, or looks whether what is there
-is right. The third counts where the instructions of a guarded cancel and of a deletion go (docs/bench/profile.md).
+minutes; what cannot reach its floor has a page that says why, and a bound of its own. The second puts the last results
+into docs/bench, README.md and docs/costs.md, or looks whether what is there is right. The third counts where the
+instructions of a guarded cancel and of a deletion go (docs/bench/profile.md).
 
 Everything runs on loopback, in turns, so that whatever else the machine does is shared: what lasts are ratios.
 """
@@ -59,7 +60,8 @@ def run(parts: list[str]) -> None:
     for target in done["targets"]:
         value = MISSING if target["value"] is None else with_unit(target["value"], target["unit"])
         bounds = f"(goal {target['goal']}, floor {target['floor']})"
-        print(f"{target['reached']:<13} {value:>10}  {bounds:<30}  {target['name']}")
+        why = f"; {target['why']} says why, and {target['least']} holds" if target["reached"] == "explained" else ""
+        print(f"{target['reached']:<13} {value:>10}  {bounds:<30}  {target['name']}{why}")
     print(f"written to {told(RESULTS)}")
     # A part, or a quick run, need not measure everything.
     failed = {"missed", "not measured"} if len(parts) == len(PARTS) and done["size"] == "full" else {"missed"}

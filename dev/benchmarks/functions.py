@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 # Slices of dry runs take longer than a call of the API.
 SLICES = 10
-CANCELS = ("cancel-execution", programs.FLOOR, "boto3 cancel", "boto3 cancel reading")
+CANCELS = ("cancel-execution", programs.FLOOR, "SDK alone", "boto3 cancel", "boto3 cancel reading")
 DELETES = ("delete-execution", "boto3 delete", "boto3 delete reading")
 
 
@@ -73,6 +73,7 @@ def measure(endpoint: Endpoint, size: Size, figures: Figures) -> None:
     for ours, *peers in (CANCELS, DELETES):
         for kind in ("first", "warm p50", "warm p99", "peak"):
             figures.compare(f"{kind}/{ours}", *(f"{kind}/{peer}" for peer in peers))
+    figures.compare("warm p50/SDK alone", "warm p50/boto3 cancel reading")
 
 
 def rounds(endpoint: Endpoint, size: Size, figures: Figures, contenders: list[Contender]) -> None:
@@ -112,6 +113,7 @@ def api(endpoint: Endpoint, size: Size) -> list[Contender]:
         peer(programs.floor(), events.cancel),
         peer(programs.python("cancel"), events.cancel),
         peer(programs.python("cancel_reading"), events.cancel),
+        peer(programs.sdk(), events.cancel),
         ours("delete-execution", delete),
         peer(programs.python("delete"), delete),
         peer(programs.python("delete_reading"), delete),

@@ -22,6 +22,8 @@ OURS = API + WORKERS + OTHERS
 
 HELLO = "hello"
 FLOOR = "floor"
+# A function that makes the calls of a cancel by the SDK, and nothing else.
+SDK = "three_calls"
 PYTHON = ("cancel", "cancel_reading", "delete", "delete_reading")
 
 COMPILED = {"ACCESS_POLICY": "compiled"}
@@ -50,7 +52,9 @@ def build() -> None:
     _run(["cargo", "build", *benches, "--bins"], environment)
     packages = [word for name in OURS for word in ("--package", name)]
     # As `cargo lambda` builds for AWS Lambda, but by this machine's own linker.
-    _run(fast.cargo("build", *packages), {**os.environ, "CARGO_TARGET_DIR": str(FUNCTIONS)})
+    environment["CARGO_TARGET_DIR"] = str(FUNCTIONS)
+    _run(fast.cargo("build", *packages), environment)
+    _run(fast.cargo("build", "--package", "aws", "--example", SDK), environment)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
@@ -102,6 +106,11 @@ def hello() -> Program:
 def floor() -> Program:
     """A function that makes one signed call with hyper, and nothing else."""
     return Program(FLOOR, (str(TARGET / "release" / "floor"), "--function"))
+
+
+def sdk() -> Program:
+    """A function that makes the calls of a cancel by the SDK, and nothing else."""
+    return Program("SDK alone", (str(FUNCTIONS / fast.TRIPLE / "release" / "examples" / SDK),))
 
 
 def python(handler: str) -> Program:

@@ -91,7 +91,8 @@ def targets(figures: Sequence[Json]) -> str:
     lines = ["| To be reached | Measured | Goal | Floor | Reached |", "|---|---:|---:|---:|---|"]
     for target in judged(figures):
         measured = MISSING if target["value"] is None else with_unit(target["value"], target["unit"])
-        cells = (target["name"], measured, target["goal"], target["floor"], target["reached"])
+        reached = f"[{target['reached']}]({target['why']})" if target["reached"] == "explained" else target["reached"]
+        cells = (target["name"], measured, target["goal"], target["floor"], reached)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

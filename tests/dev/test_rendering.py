@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 import pytest
 from benchmarks import plots, table
 from benchmarks.targets import TARGETS, Kind, Sense, Target, judged
+from environments import ROOT
 
 RESULTS = {
     "taken": "2026-11-22T18:00:00+00:00",
@@ -19,7 +20,11 @@ def figure(name: str, median: float, unit: str = "ms", **peers: float) -> dict:
     told = {"name": name, "unit": unit, "n": 3, "median": median, "min": median * 0.9, "max": median * 1.1}
     if peers:
         told["peers"] = [
-            {"name": f"init/{peer}", "median": 1, "ratio": {"n": 3, "median": ratio, "min": ratio, "max": ratio}}
+            {
+                "name": f"{name.partition('/')[0]}/{peer}",
+                "median": 1,
+                "ratio": {"n": 3, "median": ratio, "min": ratio, "max": ratio},
+            }
             for peer, ratio in peers.items()
         ]
     return told
@@ -38,6 +43,21 @@ def test_a_target_tells_goal_floor_and_missed(value, reached):
 def test_a_floor_may_have_to_be_undercut():
     target = Target("throttled", "throttled/*", 0, 0.1, "%", Sense.AT_MOST, floor_sense=Sense.BELOW)
     assert [target.reached(value) for value in (0, 0.09, 0.1)] == ["goal", "floor", "missed"]
+
+
+def test_a_floor_that_cannot_be_reached_has_a_page_and_a_bound_that_holds():
+    target = Target("warm", "warm/*", 8, 5, "x", Sense.AT_LEAST, why="docs/bench/profile.md", least=2.5)
+    assert [target.reached(value) for value in (8, 5, 4.9, 2.5, 2.4)] == [
+        "goal", "floor", "explained", "explained", "missed",
+    ]  # fmt: skip
+    for target in TARGETS:
+        assert (target.least is None) is (not target.why), target.name
+        assert not target.why or (ROOT / target.why).is_file(), target.name
+
+
+def test_the_table_leads_to_why_a_floor_cannot_be_reached():
+    told = table.rendered(results(figure("warm p50/cancel-execution", 1, **{"boto3 cancel reading": 1 / 3})))
+    assert "| ≥ 5 | [explained](docs/bench/profile.md) |" in told
 
 
 def test_the_worst_figure_counts():
