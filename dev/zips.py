@@ -15,7 +15,7 @@ import zipfile
 from environments import ROOT
 
 BUILT = ROOT / ".aws-sam" / "build"
-BUDGET = 4_000_000
+BUDGET = 7_000_000
 API = ("CancelExecution", "DeleteExecution", "ReadDecision", "ReadSweeps", "StartSweep")
 
 
