@@ -20,8 +20,6 @@ pub mod operator;
 #[cfg(feature = "functions")]
 pub mod queue;
 #[cfg(feature = "functions")]
-pub mod schedules;
-#[cfg(feature = "functions")]
 pub mod sdk;
 #[cfg(feature = "functions")]
 pub mod settings;

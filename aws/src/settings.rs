@@ -8,7 +8,6 @@ use shared::lane::Lanes;
 use shared::sweep::CallRate;
 
 use crate::documents::Place;
-use crate::schedules::ExpiryLane;
 
 /// The prefix of every variable of ours.
 const PREFIX: &str = "JOBWARDEN_";
@@ -138,16 +137,6 @@ impl Settings {
     /// `JOBWARDEN_CANCEL_STALE_QUEUE_URL`.
     pub fn cancel_stale_queue_url(&mut self) -> String {
         self.text("CANCEL_STALE_QUEUE_URL")
-    }
-
-    /// `JOBWARDEN_SCHEDULE_GROUP`, `JOBWARDEN_SCHEDULE_QUEUE_ARN` and `JOBWARDEN_SCHEDULE_ROLE_ARN`: where
-    /// exact expiry's schedules are made, where they send to, and in which role.
-    pub fn expiry_lane(&mut self) -> ExpiryLane {
-        ExpiryLane {
-            group: self.text("SCHEDULE_GROUP"),
-            queue_arn: self.text("SCHEDULE_QUEUE_ARN"),
-            role_arn: self.text("SCHEDULE_ROLE_ARN"),
-        }
     }
 
     /// `JOBWARDEN_LANES`: the Regions and accounts that are swept besides the function's own.

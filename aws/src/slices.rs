@@ -11,11 +11,10 @@ use object_store::aws::AmazonS3;
 use serde_json::Value;
 use shared::access::AccessPolicy;
 use shared::document::Current;
-use shared::expiry::ExpiryCheck;
 use shared::operation::Operation;
 use shared::ports::{Cause, FurtherLanes, ReadJobs, SliceQueue, chain};
 use shared::retention::Retention;
-use shared::sweep::{Act, CallRate, CheckError, SliceError, SliceMessage, SliceTime, Worker};
+use shared::sweep::{Act, CallRate, SliceError, SliceMessage, SliceTime, Worker};
 use tracing::Instrument;
 
 use crate::lanes::{LaneClients, Session};
@@ -154,8 +153,6 @@ fn received(message: &SqsMessage) -> u32 {
 enum Failed {
     /// It is no slice, and will not become one: the sooner it is a dead letter, the better.
     Unreadable,
-    /// Its time was up. What is behind it in the lane waits no longer than it has to.
-    OutOfTime,
     /// Another invocation may be at it until then.
     HeldUntil(Timestamp),
     /// Something underneath did not serve.
@@ -166,7 +163,7 @@ impl Failed {
     /// How long to wait, given how often the message has been received.
     fn wait(self, received: u32, now: Timestamp) -> Duration {
         match self {
-            Self::Unreadable | Self::OutOfTime => Duration::ZERO,
+            Self::Unreadable => Duration::ZERO,
             Self::HeldUntil(until) => {
                 let left = until.duration_since(now).as_secs() + 1;
                 Duration::from_secs(u64::try_from(left).unwrap_or_default()).min(LONGEST_WAIT)
@@ -189,12 +186,6 @@ async fn one<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
     let message: SliceMessage = match serde_json::from_str(body) {
         Ok(message) => message,
         Err(error) => {
-            // Only what deletes is sent checks of exact expiry.
-            if A::OPERATION == Operation::DeleteExpired
-                && let Ok(check) = serde_json::from_str(body)
-            {
-                return expiry(worker, &check, time).await;
-            }
             tracing::error!(event = "slice_unreadable", error = chain(&error), "the message is no slice");
             return Err(Failed::Unreadable);
         }
@@ -220,31 +211,6 @@ async fn one<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
             })
         }
     }
-}
-
-async fn expiry<I: ReadJobs, Q: SliceQueue, A: Act<I>>(
-    worker: &Worker<'_, I, Q, A>,
-    check: &ExpiryCheck,
-    time: SliceTime,
-) -> Result<(), Failed> {
-    let span = tracing::info_span!("check", name = check.name());
-    let error = match Box::pin(worker.check_expiry(check, time)).instrument(span).await {
-        Ok(end) => {
-            tracing::info!(event = "expiry_ended", name = check.name(), ?end);
-            return Ok(());
-        }
-        Err(error) => error,
-    };
-    tracing::warn!(
-        event = "expiry_delayed",
-        name = check.name(),
-        error = chain(&error),
-        "the check has to be delivered again"
-    );
-    Err(match error {
-        CheckError::OutOfTime => Failed::OutOfTime,
-        CheckError::Unavailable(_) => Failed::Unavailable,
-    })
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(crate) struct Wanted {
     /// The thing.
     #[arg(long)]
     thing: Option<ThingNameOf>,
-    /// What asked for it: a sweep's id, `api` for calls of the API, or `expiry` for exact expiry.
+    /// What asked for it: a sweep's id, or `api` for calls of the API.
     #[arg(long, value_name = "ID")]
     sweep: Option<Folder>,
     /// The retention rule.
@@ -91,10 +91,10 @@ impl std::str::FromStr for Folder {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if matches!(text, "api" | "expiry") || SweepId::parse(text).is_ok() {
+        if text == "api" || SweepId::parse(text).is_ok() {
             return Ok(Self(text.to_owned()));
         }
-        Err("it has to be a sweep's id, api, or expiry".to_owned())
+        Err("it has to be a sweep's id or api".to_owned())
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Part {
     pub(crate) from: Option<Date>,
     /// The last day.
     pub(crate) to: Option<Date>,
-    /// One folder of each day: a sweep's id, `api`, or `expiry`.
+    /// One folder of each day: a sweep's id or `api`.
     pub(crate) sweep: Option<String>,
 }
 
@@ -189,7 +189,7 @@ mod tests {
         };
         let has = |day: &str, sweep: &str| part.has(&format!("x/date={day}/sweep={sweep}/a.jsonl.gz"));
         assert!(has("2026-11-02", "api") && has("2026-11-03", "api"));
-        assert!(!has("2026-11-01", "api") && !has("2026-11-04", "api") && !has("2026-11-02", "expiry"));
+        assert!(!has("2026-11-01", "api") && !has("2026-11-04", "api") && !has("2026-11-02", "other"));
         assert!(part.has("records.jsonl"), "a path that tells nothing is looked into");
         assert_eq!(started("20261121T020000Z-delete-expired-1a2b3c4d"), Some("2026-11-21".parse().unwrap()));
     }

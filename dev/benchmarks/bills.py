@@ -22,8 +22,6 @@ FREE_DASHBOARDS = 3
 API_PER_MILLION_REQUESTS = 3.50
 LOGS_PER_GB = 0.50
 FREE_LOGS_GB = 5
-SCHEDULES_PER_MILLION = 1.00
-FREE_SCHEDULES_MILLIONS = 14
 
 ROWS_OF_A_PAGE = 250
 SWEEPS_A_MONTH = 30
@@ -175,8 +173,7 @@ def watching() -> str:
         f"these up. A metric costs {dollars(METRIC_A_MONTH)} for a month in which something is counted in every "
         f"hour, and accordingly less where a sweep counts for an hour each night; {FREE_METRICS} are free, and "
         f"[metrics](metrics.md) says which there are. The dashboard is one of the {FREE_DASHBOARDS} that are free, "
-        f"of up to 50 metrics each. Exact expiry's schedules are free up to {FREE_SCHEDULES_MILLIONS} million a "
-        f"month, and {dollars(SCHEDULES_PER_MILLION)} a million then. As AWS published it for us-east-1 as of "
+        f"of up to 50 metrics each. As AWS published it for us-east-1 as of "
         f"{AS_OF}."
     )
 

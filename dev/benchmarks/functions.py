@@ -120,7 +120,6 @@ def api(endpoint: Endpoint, size: Size) -> list[Contender]:
         ours("start-sweep", lambda: events.start("delete-expired")),
         ours("read-sweeps", lambda: events.read_sweep(sweep_id)),
         ours("read-decision", events.decide),
-        ours("schedule-expiry", lambda: events.sample("schedule-expiry.kept"), anything),
         ours("validate-access-policy", lambda: events.sample("validate-access-policy.valid"), anything),
         ours("validate-retention-rules", lambda: events.sample("validate-retention-rules.valid"), anything),
     ]

@@ -17,7 +17,7 @@ BUCKET = "jobwarden"
 
 API = ("cancel-execution", "delete-execution", "start-sweep", "read-sweeps", "read-decision")
 WORKERS = ("delete-expired", "cancel-stale")
-OTHERS = ("schedule-expiry", "validate-access-policy", "validate-retention-rules")
+OTHERS = ("validate-access-policy", "validate-retention-rules")
 OURS = API + WORKERS + OTHERS
 
 HELLO = "hello"
@@ -84,12 +84,6 @@ def ours(name: str, endpoint: Endpoint, calls_per_second: float | None = None) -
         },
         "delete-expired": {**WORKER, "RETIRE_JOBS": "false", "QUEUE_URL": queues["delete-expired"]},
         "cancel-stale": {**WORKER, "QUEUE_URL": queues["cancel-stale"]},
-        "schedule-expiry": {
-            "RETENTION_RULES": "compiled",
-            "SCHEDULE_GROUP": "jobwarden-exact-expiry",
-            "SCHEDULE_QUEUE_ARN": "arn:aws:sqs:eu-west-1:123456789012:jobwarden-delete-expired.fifo",
-            "SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/jobwarden-expiry",
-        },
         "read-sweeps": {**COMPILED, "CALLER_IDENTITY": "iam", "BUCKET": BUCKET},
         "read-decision": {**COMPILED, "CALLER_IDENTITY": "iam"},
     }.get(name, {})

@@ -9,7 +9,6 @@ pub mod archive;
 pub mod digest;
 pub mod document;
 pub mod execution;
-pub mod expiry;
 pub mod guard;
 pub mod ids;
 pub mod lane;

@@ -69,27 +69,6 @@ const fn metric(name: &'static str, unit: Unit, dimensions: &'static [&'static [
     Metric { name, unit, dimensions }
 }
 
-/// What asked for something to be deleted or cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// A request.
-    Api,
-    /// A sweep.
-    Sweep,
-    /// A check of exact expiry.
-    Expiry,
-}
-
-impl Source {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Sweep => "sweep",
-            Self::Expiry => "expiry",
-        }
-    }
-}
-
 /// A decision, as the audit trail tells it.
 pub(crate) fn decided(action: &'static str, explanation: &Explanation) {
     counter!("Decisions", "Action" => action, "Outcome" => explanation.outcome).increment(1);
@@ -127,25 +106,22 @@ pub(crate) fn not_archived() {
 
 /// An execution that a request has deleted.
 pub(crate) fn deleted_by_request() {
-    counter!("Deletions", "Source" => Source::Api.as_str()).increment(1);
+    counter!("Deletions", "Source" => "api").increment(1);
 }
 
 /// An execution that a request has cancelled, whether to delete it or not.
 pub(crate) fn cancelled_by_request() {
-    counter!("Cancellations", "Source" => Source::Api.as_str()).increment(1);
+    counter!("Cancellations", "Source" => "api").increment(1);
 }
 
 /// What came of executions that a rule had due.
-pub(crate) fn came_of(source: Source, operation: Operation, rule: &str, outcome: Outcome, count: u64) {
-    if source == Source::Sweep {
-        let (sweep, outcome) = (operation.as_str(), outcome.as_str());
-        counter!("Outcomes", "Sweep" => sweep, "Outcome" => outcome).increment(count);
-    }
+pub(crate) fn came_of(operation: Operation, rule: &str, outcome: Outcome, count: u64) {
+    counter!("Outcomes", "Sweep" => operation.as_str(), "Outcome" => outcome.as_str()).increment(count);
     if !outcome.done() {
         return;
     }
     let name = if outcome.canceled() { "Cancellations" } else { "Deletions" };
-    counter!(name, "Source" => source.as_str()).increment(count);
+    counter!(name, "Source" => "sweep").increment(count);
     counter!(name, "Rule" => rule.to_owned()).increment(count);
 }
 

@@ -9,7 +9,6 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use object_store::path::Path;
 use serde::Serialize;
 
@@ -17,7 +16,6 @@ use crate::archive::{Delete, DeleteJob};
 use crate::execution::{
     Execution, ExecutionOnThing, ExecutionRow, Job, JobSummary, Status, ToldJob, UnreadableRow,
 };
-use crate::expiry::ExpiryCheck;
 use crate::ids::{ExecutionNumber, JobId, StatusDetails, ThingName, Version};
 use crate::lane::LaneName;
 use crate::operation::Operation;
@@ -316,25 +314,4 @@ pub trait SliceQueue: Send + Sync {
         receipt: &str,
         wait: Duration,
     ) -> impl Future<Output = Result<(), Cause>> + Send;
-}
-
-/// What came of scheduling a look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Scheduled {
-    /// It is scheduled.
-    Now,
-    /// It was scheduled before: its event has come twice.
-    Before,
-}
-
-/// The schedules of exact expiry.
-pub trait ExpirySchedules: Send + Sync {
-    /// Has the look come into the lane of `delete-expired` once, at a time. Scheduling the same one again
-    /// changes nothing.
-    fn schedule(
-        &self,
-        check: &ExpiryCheck,
-        at: Timestamp,
-    ) -> impl Future<Output = Result<Scheduled, Cause>> + Send;
 }

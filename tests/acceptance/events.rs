@@ -137,10 +137,6 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
             let function = read_decision::ReadDecision { iot, access, caller_identity, jobs };
             serde_json::to_value(function.handle(event, now()).await)?
         }
-        "schedule-expiry" => {
-            let schedules = FakeSchedules::new(stage.script.clone());
-            schedule_expiry::ScheduleExpiry { schedules, rules }.handle(event, now()).await?
-        }
         "validate-access-policy" => validate::<AccessPolicy>(event)?,
         "validate-retention-rules" => validate::<Retention>(event)?,
         other => panic!("no function {other}"),

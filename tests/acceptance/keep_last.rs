@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shared::execution::{JobStatus, Status};
 use shared::operation::Operation;
-use shared::sweep::{CheckEnd, DeleteExpired, SliceTime, Trigger};
+use shared::sweep::Trigger;
 use tests::{FakeIot, Fault, JobSetup};
 
-use crate::stage::{Stage, days_ago, now};
+use crate::stage::{Stage, days_ago};
 use crate::sweep_concurrency::Distant;
 use crate::sweep_stage::{Sweeps, count, outcomes, rule, trigger};
 
@@ -234,40 +233,6 @@ async fn a_success_of_a_job_that_is_being_deleted_does_not_count() {
     assert_eq!((count(&report, "deleted"), &report["jobs"]["gone"]), (5, &json!(1)), "{report}");
 }
 
-/// Has exact expiry look at what succeeded on a thing so many days ago.
-async fn checked(sweeps: &Sweeps<'_>, (job, thing): (&str, &str), age: i64) -> CheckEnd {
-    let ended = days_ago(age);
-    let due = ended + SignedDuration::from_hours(24 * 30);
-    let check = json!({
-        "jobId": job, "thingName": thing, "status": "SUCCEEDED", "endedAt": ended, "dueAt": due,
-    });
-    let time = SliceTime { now: now(), deadline: now() + SignedDuration::from_secs(sweeps.seconds) };
-    let check = serde_json::from_value(check).unwrap();
-    sweeps.worker::<DeleteExpired>().check_expiry(&check, time).await.unwrap()
-}
-
-#[tokio::test(start_paused = true)]
-async fn exact_expiry_leaves_the_last_successes_too() {
-    let stage = stage();
-    let sweeps = keeping(&stage, 1);
-    for (job, age, stays) in [("fw-2", 149, true), ("fw-1", 199, false)] {
-        assert_eq!(checked(&sweeps, (job, "valve"), age).await, CheckEnd::Checked);
-        assert_eq!(left(&stage.iot).contains(&("valve".to_owned(), job.to_owned())), stays, "{job}");
-    }
-}
-
-/// It would take as long the next time: the sweep, which remembers what it has read, sees to it.
-#[tokio::test(start_paused = true)]
-async fn a_look_of_exact_expiry_that_takes_too_long_is_left_to_the_sweep() {
-    for (others, rate, seconds) in [(75, "1", 15), (300, "4", 900)] {
-        let stage = behind_others(others);
-        let firmware = keeping_where(&stage, "job_tags = { kind = \"firmware\" }", 1);
-        let sweeps = Sweeps { rate, seconds, ..firmware };
-        assert_eq!(checked(&sweeps, ("fw-1", "pump"), 400).await, CheckEnd::Checked);
-        assert_eq!(left(&stage.iot).len(), 2, "{others}");
-    }
-}
-
 /// Jobs of another rule, which tags tell, took their turns on `pump` after two of ours.
 fn behind_others(others: usize) -> Stage {
     let stage = Stage::new();
@@ -341,11 +306,6 @@ async fn a_success_of_a_job_that_somebody_begins_to_delete_does_not_count_from_t
     let report = swept(&keeping(&stage, 1), "a").await;
     assert!(left(&stage.iot).is_superset(&pairs(&[("valve", "fw-1"), ("relay", "fw-1")])), "{report}");
     assert_eq!(count(&report, "amongLast"), 2, "{report}");
-
-    let stage = self::stage();
-    stage.iot.job("fw-2", days_ago(151), deleting());
-    checked(&keeping(&stage, 1), ("fw-1", "valve"), 199).await;
-    assert!(left(&stage.iot).contains(&("valve".to_owned(), "fw-1".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,6 @@ mod decisions;
 #[cfg(feature = "functions")]
 mod events;
 #[cfg(feature = "functions")]
-mod expiry;
 #[cfg(feature = "functions")]
 mod facts;
 #[cfg(feature = "functions")]

@@ -12,7 +12,6 @@ use metrics::{
 };
 use shared::document::{Current, Edition, Editions};
 use shared::execution::Status;
-use shared::expiry::ExpiryCheck;
 use shared::meter;
 use shared::operation::Operation;
 use shared::ports::Cause;
@@ -209,7 +208,7 @@ async fn what_stops_or_fails_and_what_is_not_archived_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelling_sweep_and_exact_expiry_count_their_own() {
+async fn a_cancelling_sweep_counts_its_own() {
     let counted = Counted::default();
     let _guard = counted.begin();
     let stage = staged();
@@ -219,16 +218,6 @@ async fn a_cancelling_sweep_and_exact_expiry_count_their_own() {
     assert_eq!(counted.told("Outcomes"), ["Outcomes Sweep=cancel-stale Outcome=canceled: 2"]);
     let by = ["Cancellations Rule=default: 2", "Cancellations Source=sweep: 2"];
     assert_eq!(counted.told("Cancellations"), by);
-
-    let ended = days_ago(31);
-    let due_at = ended + SignedDuration::from_hours(24 * 30);
-    let check: ExpiryCheck = serde_json::from_value(serde_json::json!({
-        "jobId": "fw-1", "thingName": "due-0", "status": "SUCCEEDED", "endedAt": ended, "dueAt": due_at,
-    }))
-    .unwrap();
-    let time = SliceTime { now: now(), deadline: now() + SignedDuration::from_secs(900) };
-    sweeps.worker::<DeleteExpired>().check_expiry(&check, time).await.unwrap();
-    assert_eq!(counted.told("Deletions"), ["Deletions Rule=default: 1", "Deletions Source=expiry: 1"]);
 }
 
 /// Where the rules of this test are from: there once, and nobody can be asked for newer ones.

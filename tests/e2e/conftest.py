@@ -27,8 +27,7 @@ from wire import Wire, documented  # noqa: E402
 from world import World  # noqa: E402
 
 # The emulator has no quota, so the suite's sweeps need not keep one.
-# Exact expiry does nothing while the account's job execution events are off.
-PARAMETERS = {"DryRun": "false", "CallsPerSecond": "1000", "SliceSeconds": "60", "ExactExpiry": "true"}
+PARAMETERS = {"DryRun": "false", "CallsPerSecond": "1000", "SliceSeconds": "60"}
 
 
 @dataclasses.dataclass(frozen=True)

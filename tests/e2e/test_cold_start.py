@@ -34,12 +34,6 @@ SETTINGS = {
     },
     "DeleteExpired": {**WORKER, "RETIRE_JOBS": "false"},
     "CancelStale": WORKER,
-    "ScheduleExpiry": {
-        "RETENTION_RULES": "compiled",
-        "SCHEDULE_GROUP": "g",
-        "SCHEDULE_QUEUE_ARN": "arn:aws:sqs:eu-west-1:123456789012:q.fifo",
-        "SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/r",
-    },
     "ReadSweeps": {"CALLER_IDENTITY": "iam", "ACCESS_POLICY": "compiled", "BUCKET": "b"},
     "ReadDecision": {"CALLER_IDENTITY": "iam", "ACCESS_POLICY": "compiled"},
     "ValidateAccessPolicy": {},

@@ -20,7 +20,6 @@ import session
 import yaml
 from conftest import ROOT
 from pages import Fence, Page, page, pages
-from test_exact_expiry import enable_events
 from wire import DOCUMENT, Answer
 from world import World
 
@@ -105,7 +104,6 @@ def account(started, world: World):
         finally:
             world.set_time_offset("+0d")
     yield world
-    enable_events(world, False)
 
 
 def test_the_start_page_runs(started):

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 FUNCTIONS = (
     *("CancelExecution", "DeleteExecution", "StartSweep", "DeleteExpired", "CancelStale", "ReadSweeps"),
-    *("ReadDecision", "ScheduleExpiry", "ValidateAccessPolicy", "ValidateRetentionRules"),
+    *("ReadDecision", "ValidateAccessPolicy", "ValidateRetentionRules"),
 )
 
 
@@ -89,7 +89,7 @@ def test_whole_jobs_are_deleted_where_the_deployment_allows_it(world, wear):
     assert world.status(m) == "QUEUED"
 
 
-@pytest.mark.parametrize("function", ["StartSweep", "ReadSweeps", "ScheduleExpiry", "ValidateAccessPolicy"])
+@pytest.mark.parametrize("function", ["StartSweep", "ReadSweeps", "ValidateAccessPolicy"])
 def test_who_has_nothing_to_do_with_jobs_sees_none(function, world, wear):
     iot = wear(function, "iot")
     m = world.execution()
@@ -169,8 +169,7 @@ def test_policies_and_rules_are_read_only_where_they_count(world, wear):
     """From AppConfig and from the bucket; no function may deploy or write them."""
     keys = {"AccessPolicy": "policies/access.cedar", "RetentionRules": "policies/retention.toml"}
     workers, validators = {"DeleteExpired", "CancelStale"}, {"ValidateAccessPolicy", "ValidateRetentionRules"}
-    scheduler = {"ScheduleExpiry"}
-    readers = {"AccessPolicy": set(FUNCTIONS) - validators - scheduler, "RetentionRules": workers | scheduler}
+    readers = {"AccessPolicy": set(FUNCTIONS) - validators, "RetentionRules": workers}
     for document, key in keys.items():
         version = world.s3.put_object(Bucket=world.bucket, Key=key, Body=b"x")["VersionId"]
         profile = world.stack.outputs[f"{document}ProfileId"]
@@ -187,36 +186,3 @@ def test_policies_and_rules_are_read_only_where_they_count(world, wear):
                 Content=b"x",
                 ContentType="text/plain",
             ), function
-
-
-def test_schedules_are_made_only_by_the_function_that_makes_them_and_only_in_its_group(world, wear):
-    group = world.stack.outputs["ExpiryScheduleGroupName"]
-    queue = world.sqs.get_queue_attributes(
-        QueueUrl=world.stack.outputs["DeleteExpiredQueueUrl"], AttributeNames=["QueueArn"]
-    )["Attributes"]["QueueArn"]
-    configuration = world.functions.get_function_configuration(FunctionName=world.stack.function_name("ScheduleExpiry"))
-    role = configuration["Environment"]["Variables"]["JOBWARDEN_SCHEDULE_ROLE_ARN"]
-    made = []
-
-    def may(function: str, group: str) -> bool:
-        name = f"a-test-{function}"
-        if denied(
-            wear(function, "scheduler").create_schedule,
-            Name=name,
-            GroupName=group,
-            ScheduleExpression="at(2099-01-01T00:00:00)",
-            FlexibleTimeWindow={"Mode": "OFF"},
-            Target={"Arn": queue, "RoleArn": role, "Input": "{}", "SqsParameters": {"MessageGroupId": "a-test"}},
-        ):
-            return False
-        made.append((group, name))
-        return True
-
-    try:
-        assert {f for f in FUNCTIONS if may(f, group)} == {"ScheduleExpiry"}
-        assert not [f for f in FUNCTIONS if may(f, "default")]
-        for function in FUNCTIONS:
-            assert denied(wear(function, "scheduler").delete_schedule, GroupName=group, Name="a-test-ScheduleExpiry")
-    finally:
-        for of, name in made:
-            world.scheduler.delete_schedule(GroupName=of, Name=name)

@@ -43,7 +43,7 @@ NOT_LISTENING = ("(rapid) Init failed", "tcp connect error: Connection refused")
 STARTS = 3
 FUNCTIONS = (
     *("cancel-execution", "delete-execution", "start-sweep", "delete-expired", "cancel-stale", "read-sweeps"),
-    *("read-decision", "schedule-expiry", "validate-access-policy", "validate-retention-rules"),
+    *("read-decision", "validate-access-policy", "validate-retention-rules"),
 )
 
 
@@ -72,7 +72,7 @@ class Local:
         return [
             str(program("sam", "sam")), "local", *words, "--template", str(self._template),
             "--env-vars", str(variables), "--region", self._stack.region, "--skip-pull-image",
-            "--parameter-overrides", f"Architecture={fast.ARCHITECTURE}", "ExactExpiry=true",
+            "--parameter-overrides", f"Architecture={fast.ARCHITECTURE}",
         ]  # fmt: skip
 
     def environment(self, account: world.Account) -> dict[str, str]:

@@ -23,7 +23,6 @@ LANE_ROLE = "arn:aws:iam::111122223333:role/jobwarden-lane"
 # Each parameter that brings resources or rights of its own, with the value that does.
 OPTIONS = {
     "RetireJobs": {"RetireJobs": "true"},
-    "ExactExpiry": {"ExactExpiry": "true"},
     "Lanes": {"Lanes": f"us=us-east-1,plant=eu-west-1@{LANE_ROLE}", "LaneRoles": LANE_ROLE},
     "CreateOperatorRoles": {"CreateOperatorRoles": "true"},
     "AlarmEmail": {"AlarmEmail": "somebody@example.com"},

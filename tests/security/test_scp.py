@@ -90,8 +90,6 @@ def test_nobody_becomes_one_of_them_but_by_a_deployment(template):
             assert denied(action, named(role), arn("Admin"))
             assert not denied(action, named(role), arn(DEPLOYER))
         assert denied(action, arn(LANE), arn("Admin"))
-    # ScheduleExpiry hands its schedules the role that they send with.
-    assert not denied("iam:PassRole", named("ExpirySchedulerRole"), named("ScheduleExpiryRole"))
 
 
 def test_functions_are_changed_by_a_deployment_and_invoked_by_schedules_only(template):

@@ -8,7 +8,6 @@ mod iot;
 mod made_up;
 mod passing;
 mod queue;
-mod schedules;
 mod script;
 
 pub use bare::BareCancel;
@@ -17,5 +16,4 @@ pub use iot::{Device, FakeExecution, FakeIot, FakeThing, JobSetup, Mutation, Que
 pub use made_up::{MADE_UP_AT, MadeUpFleet};
 pub use passing::PassingBucket;
 pub use queue::FakeQueue;
-pub use schedules::{FakeSchedule, FakeSchedules};
 pub use script::{Call, Death, Director, Fate, Fault, Script};

@@ -283,11 +283,6 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             && self.rules.retires(&KnownJob::read(facts))
     }
 
-    /// Whether a sweep would delete the job whole, once everything of it is due.
-    pub(super) fn goes_whole(&self, facts: &JobFacts) -> bool {
-        self.is_to_go_whole(facts) && self.may_retire().is_ok()
-    }
-
     fn may_retire(&self) -> Result<(), Hindrance> {
         let needs = self.needs();
         if !self.retire_jobs {

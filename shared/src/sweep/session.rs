@@ -21,7 +21,7 @@ use super::state::{Lease, Sweep, SweepStatus};
 use super::store::{self, StoreError};
 use super::successes::{RulesOfJobs, Success};
 use crate::lane;
-use crate::meter::{self, Source};
+use crate::meter;
 use crate::ports::{MutationError, ReadError, chain};
 use crate::report_page;
 
@@ -242,7 +242,7 @@ impl<'a> Session<'a> {
             let new = count.saturating_sub(counted.of(kind));
             if new > 0 {
                 let (rule, outcome) = (&kind.share.rule, kind.outcome);
-                meter::came_of(Source::Sweep, self.sweep.operation, rule, outcome, new);
+                meter::came_of(self.sweep.operation, rule, outcome, new);
             }
         }
         let Sweep { operation, lane, plan, attempts, now, dry_run, .. } = &self.sweep;
@@ -293,12 +293,6 @@ impl<'a> Session<'a> {
                 *told.entry(operation).or_default() += count;
             }
         }
-    }
-
-    /// How many calls of the operation there have been.
-    pub(super) fn calls_of(&mut self, operation: IotOperation) -> u64 {
-        self.tell_calls();
-        self.sweep.calls.get(&operation).copied().unwrap_or_default()
     }
 
     fn note(&self, note: impl FnOnce(&mut Made)) {

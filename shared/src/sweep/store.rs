@@ -102,11 +102,6 @@ pub(super) fn last_sweep_key(operation: Operation, lane: Option<&LaneName>) -> S
     format!("{ROOT}/last/{}.json", lane::in_lane(operation, lane))
 }
 
-/// What exact expiry has taken of the budget of a day.
-pub(super) fn expiry_budget_key(day: &str) -> String {
-    format!("{ROOT}/expiry/{day}.json")
-}
-
 /// Which sweep a stopped plan was released to.
 pub(super) fn release_key(digest: &str) -> String {
     format!("{ROOT}/stopped-plans/{digest}.released.json")
