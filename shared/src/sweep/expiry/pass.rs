@@ -9,6 +9,7 @@ use super::{Check, FOLDER};
 use crate::access::Decision;
 use crate::archive::{self, Receipt, Record};
 use crate::execution::{ExecutionRow, JobFacts};
+use crate::listing::{NextPage, PagesSeen, REPEATED, row_number};
 use crate::meter::{self, Source};
 use crate::ports::{ReadJobs, SliceQueue};
 use crate::retention::{Due, KnownJob, NotKnown, Verdict};
@@ -97,8 +98,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         check: &Check<'_>,
     ) -> Result<Option<Vec<ExecutionRow>>, Stop> {
         let (job, thing) = (&check.message.job_id, &check.message.thing_name);
-        let mut rows = Vec::new();
-        let mut token = None;
+        let (mut rows, mut token, mut listing) = (Vec::new(), None, PagesSeen::default());
         loop {
             let read = || self.iot.list_executions_of_thing(job, thing, token.as_deref());
             let page = match session.read(IotOperation::ListJobExecutionsForThing, read).await? {
@@ -110,17 +110,23 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     return Ok(None);
                 }
             };
+            let numbers: Vec<_> = page.items.iter().flatten().map(row_number).collect();
             for row in page.items {
                 match row {
+                    Ok(row) if listing.stood_before(row_number(&row)) => {}
                     Ok(row) => rows.push(row),
                     Err(problem) => {
                         warn!(event = "unreadable", %problem, job_id = %job, thing_name = %thing);
                     }
                 }
             }
-            match page.next_token {
-                Some(next) => token = Some(next),
-                None => return Ok(Some(rows)),
+            match listing.turn(numbers, page.next_token) {
+                NextPage::At(next) => token = Some(next),
+                NextPage::End => return Ok(Some(rows)),
+                NextPage::Repeated => {
+                    warn!(event = "thing_not_listed", job_id = %job, thing_name = %thing, problem = REPEATED);
+                    return Ok(None);
+                }
             }
         }
     }
