@@ -42,7 +42,9 @@ impl SignLinks for Links {
 
 #[cfg(test)]
 mod tests {
-    use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult};
+    use object_store::{
+        Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
+    };
     use shared::ports::chain;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -108,7 +110,11 @@ mod tests {
     }
 
     async fn create(bucket: &AmazonS3) -> Result<PutResult, Error> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        put(bucket, PutMode::Create).await
+    }
+
+    async fn put(bucket: &AmazonS3, mode: PutMode) -> Result<PutResult, Error> {
+        let options = PutOptions { mode, ..PutOptions::default() };
         bucket.put_opts(&Path::from("a/key"), PutPayload::from_static(b"body"), options).await
     }
 
@@ -148,6 +154,38 @@ mod tests {
         let (bucket, asked) = server(&[THERE_ALREADY]).await;
         assert!(matches!(create(&bucket).await, Err(Error::AlreadyExists { .. })));
         assert_eq!(asked.await.unwrap().len(), 1);
+    }
+
+    /// What the store makes of one of these is "unavailable", and the message or the call comes again.
+    #[tokio::test]
+    async fn troubles_of_credentials_and_clock_say_nothing_of_an_object_and_are_named() {
+        for (status, code) in [
+            (400, "ExpiredToken"),
+            (400, "InvalidToken"),
+            (403, "RequestTimeTooSkewed"),
+            (403, "InvalidAccessKeyId"),
+            (403, "SignatureDoesNotMatch"),
+        ] {
+            let body = format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
+            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let answer: &'static str = answer.leak();
+            let (bucket, asked) = server(vec![answer; 3].leak()).await;
+            let version = UpdateVersion { e_tag: Some("\"e1\"".to_owned()), version: None };
+            let told = [
+                get(&bucket).await.map(drop),
+                create(&bucket).await.map(drop),
+                put(&bucket, PutMode::Update(version)).await.map(drop),
+            ];
+            for told in told {
+                let error = told.unwrap_err();
+                assert!(
+                    matches!(error, Error::Generic { .. } | Error::PermissionDenied { .. }),
+                    "{status} {code}: {error:?}"
+                );
+                assert!(chain(&error).contains(code), "{status} {code}: {error:?}");
+            }
+            assert_eq!(asked.await.unwrap().len(), 3, "nothing of it is sent again at once");
+        }
     }
 
     #[tokio::test]

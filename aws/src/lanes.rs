@@ -15,6 +15,9 @@ use shared::lane::{Lane, LaneName, Lanes, RoleArn};
 use shared::operation::Operation;
 use shared::ports::{Cause, FurtherLanes};
 
+use crate::error_code::{is_of_credentials_or_clock, is_of_quota};
+use crate::http::cause;
+
 /// What a function does in a role that it assumes, and may do there.
 #[derive(Debug, Clone, Copy)]
 pub struct Session {
@@ -157,10 +160,9 @@ impl NotAssumed {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
-        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
-        // Credentials and clocks recover by themselves.
-        let recovers = code.contains("Expired") || code.contains("Signature") || code.contains("Throttl");
-        let refused = matches!(status, Some(400..=403)) && !recovers;
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+        let lasts = code.is_some_and(|code| !is_of_credentials_or_clock(code) && !is_of_quota(code));
+        let refused = matches!(status, Some(400..=403)) && lasts;
         Self { role: role.clone(), refused, source: Box::new(error) }
     }
 }
@@ -178,16 +180,21 @@ impl Error for NotAssumed {
     }
 }
 
-/// Whether a call was not sent because AWS STS refuses the role of its lane: trying again does not help.
-pub(crate) fn role_is_refused(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(not_assumed) = error.downcast_ref::<NotAssumed>() {
-            return not_assumed.refused;
-        }
-        next = error.source();
+/// Why a call was not sent.
+pub(crate) enum Unsent {
+    /// AWS STS refuses the role of its lane: trying again does not help.
+    RoleRefused,
+    /// There are no credentials just now.
+    NoCredentials,
+}
+
+/// Why a call was not sent, if that is for want of credentials.
+pub(crate) fn why_unsent(error: &(dyn Error + 'static)) -> Option<Unsent> {
+    match cause::<NotAssumed>(error) {
+        Some(NotAssumed { refused: true, .. }) => Some(Unsent::RoleRefused),
+        Some(_) => Some(Unsent::NoCredentials),
+        None => cause::<CredentialsError>(error).map(|_| Unsent::NoCredentials),
     }
-    false
 }
 
 #[cfg(test)]
@@ -379,9 +386,14 @@ mod tests {
             );
             assert!(told.contains(code), "{told}");
         }
-        for (status, code) in
-            [(400, "Throttling"), (403, "ExpiredTokenException"), (503, "ServiceUnavailable")]
-        {
+        for (status, code) in [
+            (400, "Throttling"),
+            (403, "ExpiredTokenException"),
+            (403, "InvalidClientTokenId"),
+            (400, "RequestExpired"),
+            (400, "IncompleteSignature"),
+            (503, "ServiceUnavailable"),
+        ] {
             cloud.refuse(status, code);
             let failed = iot.list_jobs(None).await;
             assert!(matches!(failed, Err(ReadError::Unavailable { .. })), "{code}: {failed:?}");

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod counting;
 #[cfg(feature = "functions")]
 pub mod documents;
+pub mod error_code;
 #[cfg(feature = "functions")]
 pub mod gateway;
 mod http;

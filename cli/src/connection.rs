@@ -2,6 +2,7 @@
 
 use std::env;
 
+use aws::error_code::is_of_credentials_or_clock;
 use aws::operator::{Answer, Operator, OperatorError};
 use clap::Args;
 use hyper::Method;
@@ -12,6 +13,9 @@ use serde_json::Value;
 use shared::legible::shown;
 
 use crate::failure::{Exit, Failure, chain};
+
+/// What to do where AWS does not accept the credentials or the clock.
+const CREDENTIALS: &str = "; get new credentials, and check this machine's clock";
 
 const API: &str = "JOBWARDEN_API";
 
@@ -126,14 +130,13 @@ fn failed(error: OperatorError) -> Failure {
 /// An error of the bucket.
 pub(crate) fn bucket_failed(error: &object_store::Error) -> Failure {
     const RIGHTS: &str = "; it takes s3:ListBucket and s3:GetObject on the stack's bucket";
-    const REFUSALS: [&str; 4] =
-        ["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"];
     let told = chain(error);
     // What S3 answers to a listing comes as a generic error, with S3's own words in it.
     let of_s3 = element(&told, "Code").unwrap_or_default();
     let (exit, remedy) = match error {
         _ if of_s3 == "NoSuchBucket" => (Exit::NotFound, "; is the bucket's name right?"),
-        _ if REFUSALS.contains(&of_s3) => (Exit::NotAllowed, RIGHTS),
+        _ if is_of_credentials_or_clock(of_s3) => (Exit::NotAllowed, CREDENTIALS),
+        _ if of_s3 == "AccessDenied" => (Exit::NotAllowed, RIGHTS),
         object_store::Error::NotFound { .. } => (Exit::NotFound, "; is the bucket's name right?"),
         object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
             (Exit::NotAllowed, RIGHTS)
@@ -181,9 +184,7 @@ fn meaning(status: u16, name: &str, request: &str) -> (Exit, &'static str) {
         }
         (404, _) => (Exit::Usage, "; is --api the stack's output ApiUrl, with its stage at the end?"),
         (_, "AccessDeniedException") => (Exit::NotAllowed, ""),
-        (_, "ExpiredTokenException" | "ExpiredToken") => {
-            (Exit::NotAllowed, "; the credentials have expired, get new ones")
-        }
+        (_, code) if is_of_credentials_or_clock(code) => (Exit::NotAllowed, CREDENTIALS),
         (401 | 403, _) => {
             (Exit::NotAllowed, "; `aws sts get-caller-identity` tells whose credentials these are")
         }
@@ -220,6 +221,7 @@ mod tests {
         let told = "the bucket: NoSuchBucket: it says so\\u{1b}; is the bucket's name right?";
         assert_eq!(missing.message, told);
         assert_eq!(failed("AccessDenied").exit, Exit::NotAllowed);
+        assert_eq!(failed("RequestTimeTooSkewed").exit, Exit::NotAllowed);
         assert_eq!(failed("SlowDown").exit, Exit::NotServed);
     }
 
@@ -245,8 +247,14 @@ mod tests {
             Some("InvalidSignatureException"),
             r#"{"Message": "bad"}"#,
             Exit::NotAllowed,
-            "GET /sweeps/x: InvalidSignatureException (403): bad; `aws sts get-caller-identity` tells whose \
-             credentials these are",
+            "GET /sweeps/x: InvalidSignatureException (403): bad; get new credentials, and check this machine's clock",
+        );
+        check(
+            400,
+            Some("ExpiredTokenException"),
+            r#"{"message": "old"}"#,
+            Exit::NotAllowed,
+            "GET /sweeps/x: ExpiredTokenException (400): old; get new credentials, and check this machine's clock",
         );
         check(
             400,

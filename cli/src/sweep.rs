@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::legible::{grouped, shown};
+use shared::listing::{NextPage, PagesSeen, REPEATED};
 use shared::operation::Operation;
 use shared::sweep::{SweepId, SweepStatus};
 use signal_hook::consts::SIGINT;
@@ -160,7 +161,7 @@ async fn list(
     limit: usize,
     screen: &Screen,
 ) -> Result<Exit, Failure> {
-    let (mut sweeps, mut others, mut next) = (Vec::new(), Vec::new(), None);
+    let (mut sweeps, mut others, mut next, mut pages) = (Vec::new(), Vec::new(), None, PagesSeen::default());
     while sweeps.len() < limit {
         let mut path = format!("/sweeps?maxResults={}", (limit - sweeps.len()).min(100));
         if let Some(token) = &next {
@@ -172,16 +173,17 @@ async fn list(
         let page: Page = decoded("the list of sweeps", &api.get(&path).await?)?;
         sweeps.extend(page.sweeps);
         others.extend(page.written_by_another_version);
-        next = match page.next_token {
+        next = match pages.turn(Vec::new(), page.next_token) {
             // The token is a sweep's id, and goes into the address as it is.
-            Some(token) if SweepId::parse(&token).is_ok() => Some(token),
-            Some(token) => {
+            NextPage::At(token) if SweepId::parse(&token).is_ok() => Some(token),
+            NextPage::At(token) => {
                 return Err(Failure::unreadable(
                     "the list of sweeps",
                     format!("a token `{}`", shown(&token)),
                 ));
             }
-            None => break,
+            NextPage::Repeated => return Err(Failure::unreadable("the list of sweeps", REPEATED)),
+            NextPage::End => break,
         };
     }
     if screen.is_json() {

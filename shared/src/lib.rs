@@ -13,6 +13,7 @@ pub mod guard;
 pub mod ids;
 pub mod lane;
 pub mod legible;
+pub mod listing;
 pub mod meter;
 pub mod operation;
 pub mod ports;

@@ -113,6 +113,9 @@ pub enum MutationError {
     /// AWS refused this function's own role; nothing happened.
     #[error("AWS refused this function's role")]
     RoleRefused(#[source] Cause),
+    /// AWS did not accept this function's credentials or clock; nothing happened, and the trouble passes.
+    #[error("AWS did not accept this function's credentials or clock")]
+    Unauthenticated(#[source] Cause),
     /// The answer was lost or was an error on AWS's side: the effect may have happened.
     #[error("the outcome is unknown")]
     Unknown(#[source] Cause),

@@ -314,6 +314,7 @@ async fn after_a_lost_answer_it_looks_and_never_sends_again() {
     check(Fault::LostBefore, (503, "ServiceUnavailableException"), Status::Queued).await;
     check(Fault::Throttled, (400, "ThrottlingException"), Status::Queued).await;
     check(Fault::RoleRefused, (503, "ServiceUnavailableException"), Status::Queued).await;
+    check(Fault::Unauthenticated, (503, "ServiceUnavailableException"), Status::Queued).await;
 
     let check = async |fault, expected: (i64, &str), left| {
         let stage = Stage::with(Status::Failed);
@@ -325,6 +326,7 @@ async fn after_a_lost_answer_it_looks_and_never_sends_again() {
     check(Fault::LostAfter, OK, None).await;
     check(Fault::LostBefore, (503, "ServiceUnavailableException"), Some(Status::Failed)).await;
     check(Fault::Throttled, (400, "ThrottlingException"), Some(Status::Failed)).await;
+    check(Fault::Unauthenticated, (503, "ServiceUnavailableException"), Some(Status::Failed)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -504,6 +506,7 @@ async fn what_was_cancelled_and_not_deleted_is_told() {
     check("put", Fault::LostBefore, "and not deleted: the archive did not take the record").await;
     check("DeleteJobExecution", Fault::Throttled, "and not deleted: AWS IoT throttled").await;
     check("DeleteJobExecution", Fault::RoleRefused, "and not deleted: this function's role").await;
+    check("DeleteJobExecution", Fault::Unauthenticated, "and not deleted: AWS did not accept").await;
     check("DeleteJobExecution", Fault::LostBefore, "and AWS IoT did not confirm the delete").await;
 
     let stage = Stage::with(Status::InProgress);

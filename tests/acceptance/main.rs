@@ -34,6 +34,7 @@ mod openapi;
 mod pages;
 mod races;
 #[cfg(feature = "functions")]
+mod repeated_listings;
 mod report_links;
 mod retire;
 mod stage;

@@ -207,3 +207,21 @@ async fn what_stays_in_place_counts_once_however_often_its_job_is_passed_over() 
     // Two sendings in each of two passes.
     assert_eq!(stage.script.count("DeleteJobExecution"), 2 + 2 * 2 * 2, "{report}");
 }
+
+/// Credentials that AWS does not accept have no effect: nothing is looked at, and no sweep ends by them.
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_with_credentials_that_aws_did_not_accept_is_sent_again_without_a_look() {
+    for times in [1, 9] {
+        let stage = Stage::new();
+        stage.iot.job("fw", days_ago(200), JobSetup::default());
+        stage.iot.execution("fw", "due", Status::Succeeded, days_ago(120), days_ago(40));
+        (1..=times).for_each(|nth| stage.script.fault("DeleteJobExecution", nth, Fault::Unauthenticated));
+        let sweeps = Sweeps::of_everything(&stage);
+        let id = sweeps.started(Operation::DeleteExpired, "a").await;
+        sweeps.deliver_all().await;
+        let report = sweeps.report(&id).await;
+        assert_eq!((&report["status"], count(&report, "deleted")), (&"SUCCEEDED".into(), 1), "{report}");
+        assert_eq!(stage.script.count("DeleteJobExecution"), times + 1, "{report}");
+        assert_eq!(stage.script.count("DescribeJobExecution"), 0, "{report}");
+    }
+}

@@ -159,6 +159,7 @@ fn mutation_error(error: &MutationError) -> &'static str {
         MutationError::Invalid(_) => "InvalidRequestException",
         MutationError::Throttled(_) => "ThrottlingException",
         MutationError::RoleRefused(_) => "AccessDeniedException",
+        MutationError::Unauthenticated(_) => "ExpiredTokenException",
         MutationError::Unknown(_) => "unknown",
     }
 }

@@ -136,6 +136,8 @@ pub(crate) struct World {
     wanted: usize,
     /// Whether an empty page comes before each.
     blank_pages: bool,
+    /// Whether the last page leads back to the first.
+    repeats: Option<Repeats>,
     /// How long AWS takes to delete a job.
     deletion_takes: SignedDuration,
     /// Which are being deleted, and until when.
@@ -179,6 +181,7 @@ impl FakeIot {
             page: 250,
             wanted: usize::MAX,
             blank_pages: false,
+            repeats: None,
             deletion_takes: SignedDuration::ZERO,
             deletions: BTreeMap::new(),
             late: 0,
@@ -265,6 +268,11 @@ impl FakeIot {
     /// Has an empty page come before each: a token behind it is all that tells that there is more.
     pub fn blank_pages(&self) {
         self.world().blank_pages = true;
+    }
+
+    /// Has the last page of every listing lead back to the first.
+    pub fn repeat_listings(&self, repeats: Repeats) {
+        self.world().repeats = Some(repeats);
     }
 
     /// Makes a job that was created at a time.
@@ -385,7 +393,7 @@ impl FakeIot {
             Some(Fault::Throttled) => Err(ReadError::Throttled { operation, source: "throttled".into() }),
             Some(Fault::InvalidToken) => Err(ReadError::InvalidToken("token".into())),
             Some(Fault::RoleRefused) => Err(ReadError::RoleRefused { operation, source: "refused".into() }),
-            Some(Fault::LostBefore | Fault::LostAfter | Fault::Conflicts) => {
+            Some(Fault::LostBefore | Fault::LostAfter | Fault::Conflicts | Fault::Unauthenticated) => {
                 Err(ReadError::Unavailable { operation, source: "lost".into() })
             }
         }
@@ -416,6 +424,7 @@ impl FakeIot {
             }
             Some(Fault::Throttled) => Err(MutationError::Throttled("throttled".into())),
             Some(Fault::RoleRefused) => Err(MutationError::RoleRefused("refused".into())),
+            Some(Fault::Unauthenticated) => Err(MutationError::Unauthenticated("expired".into())),
             Some(Fault::LostBefore | Fault::InvalidToken | Fault::Conflicts) => {
                 Err(MutationError::Unknown("lost".into()))
             }
@@ -485,6 +494,15 @@ impl Device {
         let now = self.iot.now();
         self.iot.execution(self.job.as_str(), self.thing.as_str(), status, now, now);
     }
+}
+
+/// How a listing repeats itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeats {
+    /// By the tokens that it has given before.
+    Tokens,
+    /// By the same pages under ever new tokens.
+    Rows,
 }
 
 impl World {
@@ -662,11 +680,18 @@ impl World {
         if self.blank_pages && !behind_blank {
             return Page { items: Vec::new(), next_token: Some(format!("{start}+")) };
         }
-        let start = start.parse().unwrap_or(0);
+        let (start, round) = start.split_once('~').unwrap_or((start, "0"));
+        let (start, round) = (start.parse().unwrap_or(0), round.parse().unwrap_or(0));
         let size = self.page.min(self.wanted);
         let mut from = items.skip(start);
         let items = from.by_ref().take(size).map(form).collect();
-        let next_token = from.next().map(|_| (start + size).to_string());
+        let next_token = match (from.next(), self.repeats) {
+            (None, None) => None,
+            (None, Some(Repeats::Tokens)) => Some("0".to_owned()),
+            (None, Some(Repeats::Rows)) => Some(format!("0~{}", round + 1)),
+            (Some(_), _) if round > 0 => Some(format!("{}~{round}", start + size)),
+            (Some(_), _) => Some((start + size).to_string()),
+        };
         Page { items, next_token }
     }
 }

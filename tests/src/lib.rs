@@ -12,7 +12,7 @@ mod script;
 
 pub use bare::BareCancel;
 pub use bucket::FakeBucket;
-pub use iot::{Device, FakeExecution, FakeIot, FakeThing, JobSetup, Mutation, QueuedDelete};
+pub use iot::{Device, FakeExecution, FakeIot, FakeThing, JobSetup, Mutation, QueuedDelete, Repeats};
 pub use made_up::{MADE_UP_AT, MadeUpFleet};
 pub use passing::PassingBucket;
 pub use queue::FakeQueue;

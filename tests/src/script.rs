@@ -34,6 +34,8 @@ pub enum Fault {
     Conflicts,
     /// AWS refuses the caller's own role.
     RoleRefused,
+    /// AWS does not accept the caller's credentials: nothing happens.
+    Unauthenticated,
 }
 
 /// At which moment of a call its process dies.

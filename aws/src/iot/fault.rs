@@ -4,7 +4,8 @@ use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use shared::meter;
 use shared::ports::{Cause, MutationError, ReadError};
 
-use crate::lanes::role_is_refused;
+use crate::error_code::{is_of_credentials_or_clock, is_of_quota};
+use crate::lanes::{Unsent, why_unsent};
 
 /// What went wrong with a call.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) enum Fault {
     Invalid(String),
     Throttled(Cause),
     RoleRefused(Cause),
+    /// AWS did not accept our credentials or clock, or there were no credentials to send it with: it has no effect.
+    Unauthenticated(Cause),
     /// AWS erred, or its answer did not arrive: the effect may have happened.
     Unknown(Cause),
 }
@@ -32,26 +35,18 @@ impl Fault {
             .unwrap_or("AWS IoT refused the request")
             .to_owned();
         match (service.and_then(ProvideErrorMetadata::code), status) {
-            // Not sent at all.
-            (None, None) if role_is_refused(&error) => Self::RoleRefused(Box::new(error)),
+            (None, None) => match why_unsent(&error) {
+                Some(Unsent::RoleRefused) => Self::RoleRefused(Box::new(error)),
+                Some(Unsent::NoCredentials) => Self::Unauthenticated(Box::new(error)),
+                None => Self::Unknown(Box::new(error)),
+            },
+            (Some(code), _) if is_of_credentials_or_clock(code) => Self::Unauthenticated(Box::new(error)),
+            (Some(code), _) if is_of_quota(code) => Self::Throttled(Box::new(error)),
             (Some("ResourceNotFoundException"), _) => Self::NotFound(message),
             (Some("InvalidStateTransitionException"), _) => Self::InvalidState(message),
             (Some("VersionConflictException"), _) => Self::VersionConflict(message),
-            (
-                Some(
-                    "ThrottlingException"
-                    | "TooManyRequestsException"
-                    | "LimitExceededException"
-                    | "RequestLimitExceeded",
-                ),
-                _,
-            )
-            | (_, Some(429)) => Self::Throttled(Box::new(error)),
-            // Credentials and clocks recover by themselves; a missing right does not.
-            (Some(code), Some(401 | 403)) if code.contains("Expired") || code.contains("Signature") => {
-                Self::Unknown(Box::new(error))
-            }
-            (_, Some(401 | 403)) => Self::RoleRefused(Box::new(error)),
+            (_, Some(429)) => Self::Throttled(Box::new(error)),
+            (Some(_), Some(401 | 403)) => Self::RoleRefused(Box::new(error)),
             (Some(_), Some(400..=499)) => Self::Invalid(message),
             // Without an answer that names its error, nothing is known.
             _ => Self::Unknown(Box::new(error)),
@@ -67,6 +62,7 @@ impl Fault {
             Self::Invalid(message) => MutationError::Invalid(message),
             Self::Throttled(cause) => MutationError::Throttled(cause),
             Self::RoleRefused(cause) => MutationError::RoleRefused(cause),
+            Self::Unauthenticated(cause) => MutationError::Unauthenticated(cause),
             Self::Unknown(cause) => MutationError::Unknown(cause),
         }
     }
@@ -77,7 +73,9 @@ impl Fault {
             Self::NotFound(message) => ReadError::NotFound(message),
             Self::Throttled(source) => ReadError::Throttled { operation, source },
             Self::RoleRefused(source) => ReadError::RoleRefused { operation, source },
-            Self::Unknown(source) => ReadError::Unavailable { operation, source },
+            Self::Unauthenticated(source) | Self::Unknown(source) => {
+                ReadError::Unavailable { operation, source }
+            }
             Self::Invalid(message) => ReadError::Invalid(message),
             Self::InvalidState(problem) | Self::VersionConflict(problem) => {
                 ReadError::Unreadable { operation, problem }
@@ -122,6 +120,7 @@ mod tests {
             Fault::Invalid(_) => "invalid",
             Fault::Throttled(_) => "throttled",
             Fault::RoleRefused(_) => "role refused",
+            Fault::Unauthenticated(_) => "unauthenticated",
             Fault::Unknown(_) => "unknown",
         }
     }
@@ -139,9 +138,11 @@ mod tests {
             ("LimitExceededException", 410, "throttled"),
             ("Whatever", 429, "throttled"),
             ("AccessDeniedException", 403, "role refused"),
-            ("UnrecognizedClientException", 403, "role refused"),
-            ("ExpiredTokenException", 403, "unknown"),
-            ("InvalidSignatureException", 403, "unknown"),
+            ("UnauthorizedException", 401, "role refused"),
+            ("OptInRequired", 403, "role refused"),
+            ("UnrecognizedClientException", 403, "unauthenticated"),
+            ("ExpiredTokenException", 400, "unauthenticated"),
+            ("RequestTimeTooSkewed", 403, "unauthenticated"),
             ("ServiceUnavailableException", 503, "unknown"),
             ("InternalFailureException", 500, "unknown"),
         ] {

@@ -3,6 +3,8 @@
 mod answer;
 mod convert;
 mod fault;
+#[cfg(test)]
+mod tests;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +17,7 @@ use aws_sdk_iot::{Client, Config};
 use shared::archive::{Delete, DeleteJob};
 use shared::execution::{Execution, ExecutionRow, Job, Status, ToldJob, UnreadableRow};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
+use shared::listing::{NextPage, PagesSeen};
 use shared::ports::{
     Cancel, CancelExecutions, DeleteExecutions, DeleteJobs, Force, ListedExecution, ListedJob, ListedOnThing,
     MutationError, Page, ReadError, ReadJobs,
@@ -23,10 +26,13 @@ use shared::ports::{
 use crate::sdk::Terse;
 use answer::Answer;
 use fault::Fault;
-use told::{Counted, Target, answered};
+use told::{Counted, OwnSuccess, Target, answered};
 
 /// The most that AWS gives on a page.
 const PAGE: i32 = 250;
+
+/// The list of both listings of executions.
+const ROWS: &str = "executionSummaries";
 
 /// AWS IoT Jobs: every client reads, and changes only what its right `R` allows.
 pub struct Iot<R> {
@@ -76,7 +82,12 @@ impl MayDelete for ToCancelAndDelete {}
 impl<R> Iot<R> {
     /// A client of AWS IoT.
     pub fn new(config: &SdkConfig) -> Self {
-        let config = Config::from(config).to_builder().interceptor(Terse).interceptor(Counted).build();
+        let config = Config::from(config)
+            .to_builder()
+            .interceptor(Terse)
+            .interceptor(Counted)
+            .interceptor(OwnSuccess)
+            .build();
         Self { client: Client::from_conf(config), right: PhantomData }
     }
 }
@@ -151,7 +162,8 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
             .send()
             .await
             .map_err(|error| Fault::of(error).read(OPERATION))?;
-        convert::execution(described.execution, thing).map_err(|error| unreadable(OPERATION, error))
+        convert::execution(described.execution, (job, thing), number)
+            .map_err(|error| unreadable(OPERATION, error))
     }
 
     async fn describe_job(&self, job: &JobId) -> Result<Job, ReadError> {
@@ -163,7 +175,7 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
             .send()
             .await
             .map_err(|error| Fault::of(error).read(OPERATION))?;
-        convert::job(described.job).map_err(|error| unreadable(OPERATION, error))
+        convert::job(described.job, job).map_err(|error| unreadable(OPERATION, error))
     }
 
     async fn told_job(&self, job: &JobId) -> Result<ToldJob, ReadError> {
@@ -178,7 +190,7 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
             .send()
             .await
             .map_err(|error| Fault::of(error).read(OPERATION))?;
-        convert::told_job(described.job, answer.json()).map_err(|error| unreadable(OPERATION, error))
+        convert::told_job(described.job, job, answer.json()).map_err(|error| unreadable(OPERATION, error))
     }
 
     async fn job_document(&self, job: &JobId) -> Result<String, ReadError> {
@@ -195,10 +207,13 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
 
     async fn job_tags(&self, job: &Job) -> Result<BTreeMap<String, String>, ReadError> {
         const OPERATION: &str = "ListTagsForResource";
-        let pages = self.client.list_tags_for_resource().resource_arn(&job.arn).into_paginator();
-        let tags = pages.items().send().try_collect().await;
-        let tags: Vec<_> = tags.map_err(|error| Fault::of(error).read(OPERATION))?;
-        Ok(tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect())
+        let tags = whole(OPERATION, |token: Option<String>| async move {
+            let asked = self.client.list_tags_for_resource().resource_arn(&job.arn);
+            let listed = asked.set_next_token(token.clone()).send().await;
+            let listed = listed.map_err(|error| Fault::of(error).listing(OPERATION, token.as_deref()))?;
+            page(OPERATION, ("tags", listed.tags), listed.next_token, |tag| tag)
+        });
+        convert::tags(tags.await?).map_err(|error| unreadable(OPERATION, error))
     }
 
     async fn listed_execution(
@@ -208,16 +223,14 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
         number: ExecutionNumber,
     ) -> Result<ExecutionRow, ReadError> {
         const OPERATION: &str = "ListJobExecutionsForThing";
-        let listing = self.client.list_job_executions_for_thing();
-        let listing = listing.thing_name(thing.as_str()).job_id(job.as_str()).into_paginator();
-        let mut listed = listing.page_size(PAGE).items().send();
-        while let Some(found) = listed.next().await {
-            let found = found.map_err(|error| Fault::of(error).read(OPERATION))?;
-            let summary = found.job_execution_summary;
-            let summary = summary.filter(|summary| summary.execution_number == Some(number.get()));
-            if let Some(summary) = summary {
-                return convert::summary(summary, thing.clone())
-                    .map_err(|error| unreadable(OPERATION, error));
+        let list = |token: Option<String>| async move {
+            self.list_executions_of_thing(job, thing, token.as_deref()).await
+        };
+        for listed in whole(OPERATION, list).await? {
+            // One that cannot be read may be the one that is looked for.
+            let row = listed.map_err(|error| unreadable(OPERATION, error))?;
+            if row.execution_number == number {
+                return Ok(row);
             }
         }
         Err(ReadError::NotFound(format!("execution {number} of `{job}` on `{thing}` is not listed")))
@@ -229,7 +242,8 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
         thing: &ThingName,
         token: Option<&str>,
     ) -> Result<Page<ListedExecution>, ReadError> {
-        let page = self
+        const OPERATION: &str = "ListJobExecutionsForThing";
+        let listed = self
             .client
             .list_job_executions_for_thing()
             .thing_name(thing.as_str())
@@ -238,10 +252,9 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
             .set_next_token(token.map(str::to_owned))
             .send()
             .await
-            .map_err(|error| Fault::of(error).listing("ListJobExecutionsForThing", token))?;
-        let rows = page.execution_summaries.unwrap_or_default();
-        let items = rows.into_iter().map(|row| convert::row_of_thing(row, job, thing)).collect();
-        Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })
+            .map_err(|error| Fault::of(error).listing(OPERATION, token))?;
+        let rows = (ROWS, listed.execution_summaries);
+        page(OPERATION, rows, listed.next_token, |row| convert::row_of_thing(row, job, thing))
     }
 
     async fn list_on_thing(
@@ -250,7 +263,8 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
         status: Status,
         token: Option<&str>,
     ) -> Result<Page<ListedOnThing>, ReadError> {
-        let page = self
+        const OPERATION: &str = "ListJobExecutionsForThing";
+        let listed = self
             .client
             .list_job_executions_for_thing()
             .thing_name(thing.as_str())
@@ -259,43 +273,48 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
             .set_next_token(token.map(str::to_owned))
             .send()
             .await
-            .map_err(|error| Fault::of(error).listing("ListJobExecutionsForThing", token))?;
-        let rows = page.execution_summaries.unwrap_or_default();
-        let items = rows.into_iter().map(|row| convert::on_thing(row, thing)).collect();
-        Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })
+            .map_err(|error| Fault::of(error).listing(OPERATION, token))?;
+        let rows = (ROWS, listed.execution_summaries);
+        page(OPERATION, rows, listed.next_token, |row| convert::on_thing(row, thing))
     }
 
     async fn thing_groups(&self, thing: &ThingName) -> Result<BTreeSet<String>, ReadError> {
         const OPERATION: &str = "ListThingGroupsForThing";
-        let listing = self.client.list_thing_groups_for_thing().thing_name(thing.as_str()).into_paginator();
-        let groups = listing.page_size(PAGE).items().send().try_collect().await;
-        let groups: Vec<_> = groups.map_err(|error| Fault::of(error).read(OPERATION))?;
-        let nameless = || unreadable(OPERATION, UnreadableRow::Malformed("groupName"));
-        groups.into_iter().map(|group| group.group_name.ok_or_else(nameless)).collect()
+        let groups = whole(OPERATION, |token: Option<String>| async move {
+            let asked =
+                self.client.list_thing_groups_for_thing().thing_name(thing.as_str()).max_results(PAGE);
+            let listed = asked.set_next_token(token.clone()).send().await;
+            let listed = listed.map_err(|error| Fault::of(error).listing(OPERATION, token.as_deref()))?;
+            page(OPERATION, ("thingGroups", listed.thing_groups), listed.next_token, convert::group)
+        });
+        let groups = groups.await?.into_iter().collect::<Result<_, _>>();
+        groups.map_err(|error| unreadable(OPERATION, error))
     }
 
     async fn thing_attributes(&self, thing: &ThingName) -> Result<BTreeMap<String, String>, ReadError> {
+        const OPERATION: &str = "DescribeThing";
         let described = self
             .client
             .describe_thing()
             .thing_name(thing.as_str())
             .send()
             .await
-            .map_err(|error| Fault::of(error).read("DescribeThing"))?;
-        Ok(described.attributes.unwrap_or_default().into_iter().collect())
+            .map_err(|error| Fault::of(error).read(OPERATION))?;
+        convert::attributes(described.thing_name.as_deref(), described.attributes, thing)
+            .map_err(|error| unreadable(OPERATION, error))
     }
 
     async fn list_jobs(&self, token: Option<&str>) -> Result<Page<ListedJob>, ReadError> {
-        let page = self
+        const OPERATION: &str = "ListJobs";
+        let listed = self
             .client
             .list_jobs()
             .max_results(PAGE)
             .set_next_token(token.map(str::to_owned))
             .send()
             .await
-            .map_err(|error| Fault::of(error).listing("ListJobs", token))?;
-        let items = page.jobs.unwrap_or_default().into_iter().map(convert::job_summary).collect();
-        Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })
+            .map_err(|error| Fault::of(error).listing(OPERATION, token))?;
+        page(OPERATION, ("jobs", listed.jobs), listed.next_token, convert::job_summary)
     }
 
     async fn list_executions(
@@ -304,7 +323,8 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
         status: Option<Status>,
         token: Option<&str>,
     ) -> Result<Page<ListedExecution>, ReadError> {
-        let page = self
+        const OPERATION: &str = "ListJobExecutionsForJob";
+        let listed = self
             .client
             .list_job_executions_for_job()
             .job_id(job.as_str())
@@ -313,10 +333,40 @@ impl<R: Send + Sync> ReadJobs for Iot<R> {
             .set_next_token(token.map(str::to_owned))
             .send()
             .await
-            .map_err(|error| Fault::of(error).listing("ListJobExecutionsForJob", token))?;
-        let rows = page.execution_summaries.unwrap_or_default();
-        let items = rows.into_iter().map(convert::row).collect();
-        Ok(Page { items, next_token: page.next_token.filter(|token| !token.is_empty()) })
+            .map_err(|error| Fault::of(error).listing(OPERATION, token))?;
+        page(OPERATION, (ROWS, listed.execution_summaries), listed.next_token, convert::row)
+    }
+}
+
+/// A page of a listing. AWS sends the list even where it is empty: an answer without it says nothing, and is not taken
+/// for "there are none". An absent or empty token says that no page follows.
+fn page<S, T>(
+    operation: &'static str,
+    (member, rows): (&'static str, Option<Vec<S>>),
+    next_token: Option<String>,
+    form: impl FnMut(S) -> T,
+) -> Result<Page<T>, ReadError> {
+    let rows = rows.ok_or_else(|| unreadable(operation, UnreadableRow::Malformed(member)))?;
+    let next_token = next_token.filter(|token| !token.is_empty());
+    Ok(Page { items: rows.into_iter().map(form).collect(), next_token })
+}
+
+/// Everything that a listing has, page by page. What repeats a token never ends, and proves nothing.
+async fn whole<T, F>(operation: &'static str, list: impl Fn(Option<String>) -> F) -> Result<Vec<T>, ReadError>
+where
+    F: Future<Output = Result<Page<T>, ReadError>>,
+{
+    let (mut items, mut token, mut pages) = (Vec::new(), None, PagesSeen::default());
+    loop {
+        let page = list(token).await?;
+        items.extend(page.items);
+        match pages.turn(Vec::new(), page.next_token) {
+            NextPage::At(next) => token = Some(next),
+            NextPage::End => return Ok(items),
+            NextPage::Repeated => {
+                return Err(unreadable(operation, UnreadableRow::Malformed("nextToken")));
+            }
+        }
     }
 }
 

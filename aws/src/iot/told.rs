@@ -1,16 +1,21 @@
 //! What is told of calls: each is counted, and each that changes something leaves a line with AWS's id of the request,
 //! by which CloudTrail knows it.
 
-use aws_sdk_iot::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_iot::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
 use aws_sdk_iot::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_iot::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use serde_json::{Map, Value};
 use shared::ids::{ExecutionNumber, JobId, ThingName};
+use shared::legible::shown;
 use shared::meter;
 use shared::ports::MutationError;
 
 use super::fault::Fault;
+use crate::http::cause;
 
 /// Counts calls as they are sent.
 #[derive(Debug)]
@@ -34,6 +39,55 @@ impl Intercept for Counted {
     }
 }
 
+/// What operations that change nothing are called.
+const READS: [&str; 3] = ["Describe", "Get", "List"];
+
+/// How much of a body a line of the log shows.
+const SHOWN: usize = 200;
+
+/// Takes nothing but AWS's own success for a success of a call that changes something. None of them has an output, so
+/// the SDK reads no body, and would take for a success whatever a proxy says with HTTP 200.
+#[derive(Debug)]
+pub(super) struct OwnSuccess;
+
+impl Intercept for OwnSuccess {
+    fn name(&self) -> &'static str {
+        "OwnSuccess"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        call: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let reads = |metadata: &Metadata| READS.iter().any(|read| metadata.name().starts_with(read));
+        let response = context.response();
+        let status = response.status();
+        if !status.is_success() || call.load::<Metadata>().is_some_and(reads) {
+            return Ok(());
+        }
+        let error = response.headers().get("x-amzn-errortype").map(shown);
+        let body = response.body().bytes().unwrap_or_default().trim_ascii();
+        let is_empty = body.is_empty()
+            || serde_json::from_slice::<Map<String, Value>>(body).is_ok_and(|body| body.is_empty());
+        if status.as_u16() == 200 && error.is_none() && is_empty {
+            return Ok(());
+        }
+        let body = String::from_utf8_lossy(body).chars().take(SHOWN).collect::<String>();
+        Err(NotOwnSuccess { status: status.as_u16(), error, body: shown(&body) }.into())
+    }
+}
+
+/// An answer that says success, and is not AWS's own.
+#[derive(Debug, thiserror::Error)]
+#[error("HTTP {status} that is not AWS IoT's own success, error `{}`, body `{body}`", .error.as_deref().unwrap_or_default())]
+struct NotOwnSuccess {
+    status: u16,
+    error: Option<String>,
+    body: String,
+}
+
 /// What a call changes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
@@ -54,7 +108,10 @@ where
 {
     let (id, error) = match &answer {
         Ok(output) => (output.request_id(), None),
-        Err(error) => (error.request_id(), Some(error.code().unwrap_or("no answer"))),
+        Err(error) => {
+            let other = || cause::<NotOwnSuccess>(error).map_or("no answer".to_owned(), ToString::to_string);
+            (error.request_id(), Some(error.code().map_or_else(other, str::to_owned)))
+        }
     };
     tracing::info!(
         event = "aws_call",

@@ -108,6 +108,12 @@ impl From<MutationError> for GuardError {
                 message: "this function's role may not do this; see the log".to_owned(),
                 source,
             },
+            MutationError::Unauthenticated(source) => Self::Unavailable {
+                message: "AWS did not accept this function's credentials or clock, so nothing was done; try \
+                          again"
+                    .to_owned(),
+                source,
+            },
             MutationError::Unknown(source) => Self::unknown_outcome("AWS IoT's answer was lost", source),
         }
     }

@@ -15,6 +15,7 @@ use super::session::{Session, Stop};
 use super::slice::Worker;
 use super::store;
 use crate::execution::{ExecutionRow, JobFacts};
+use crate::listing::{NextPage, row_number};
 use crate::operation::Operation;
 use crate::ports::{ReadJobs, SliceQueue};
 use crate::retention::{KnownJob, NotKnown, Verdict};
@@ -95,8 +96,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             let listed = Instant::now();
             let length = page.items.len() as u64;
             let now = session.sweep.now;
+            let numbers: Vec<_> = page.items.iter().flatten().map(row_number).collect();
+            let repeats = cursor.listing.repeats(&numbers);
             let rows = cursor.listed(page.items.into_iter().flatten()).into_iter();
-            let unmet = rows.filter(|row| !cursor.has_met(row) && !self.keeps(now, &named, row));
+            let shown_before = |row: &ExecutionRow| repeats || cursor.listing.stood_before(row_number(row));
+            let rows = rows.filter(|row| !shown_before(row) && !cursor.has_met(row));
+            let unmet = rows.filter(|row| !self.keeps(now, &named, row));
             let unmet: Vec<_> = unmet.collect();
             if !unmet.is_empty() {
                 // Well before they are too old: what is acted on must not be.
@@ -130,15 +135,19 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if cursor.moved.total() >= candidate.due.total() {
                 return Ok(Outcome::NotSeenAgain);
             }
-            match page.next_token {
-                // What was behind has moved up: the page shows it, and costs no more than the next.
-                Some(_) if leaves && cursor.moved_here > 0 && cursor.moved_here * 2 >= length => {}
-                Some(token) => {
-                    cursor.end_page();
-                    cursor.next_page(token);
+            // What was behind has moved up: the page shows it, and costs no more than the next.
+            let stays = leaves && cursor.moved_here > 0 && cursor.moved_here * 2 >= length;
+            if !(stays && page.next_token.is_some()) {
+                match cursor.listing.turn(numbers, page.next_token) {
+                    NextPage::At(token) => {
+                        cursor.end_page();
+                        cursor.next_page(token);
+                    }
+                    NextPage::End | NextPage::Repeated if leaves && cursor.left_behind > 0 => {
+                        session.next_pass(cursor);
+                    }
+                    NextPage::End | NextPage::Repeated => return Ok(Outcome::NotSeenAgain),
                 }
-                None if leaves && cursor.left_behind > 0 => session.next_pass(cursor),
-                None => return Ok(Outcome::NotSeenAgain),
             }
             session.sweep.phase = Phase::applying(cursor);
             session.save_now_and_then().await?;

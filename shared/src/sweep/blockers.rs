@@ -17,6 +17,7 @@ use super::slice::Worker;
 use super::state::Sweep;
 use crate::execution::{ExecutionOnThing, ExecutionRow, Identity, JobFacts, JobSummary, Status};
 use crate::ids::{ExecutionNumber, JobId, ThingName};
+use crate::listing::{NextPage, PagesSeen, REPEATED};
 use crate::operation::Operation;
 use crate::ports::{ListedExecution, Page, ReadJobs, SliceQueue};
 use crate::retention::Verdict;
@@ -199,7 +200,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         thing: &ThingName,
         status: Status,
     ) -> Result<Result<Page<ExecutionOnThing>, String>, Stop> {
-        let mut token = None;
+        let (mut token, mut listing) = (None, PagesSeen::default());
         loop {
             let read = || self.iot.list_on_thing(thing, status, token.as_deref());
             let listed = session.read(IotOperation::ListJobExecutionsForThing, read).await?;
@@ -209,7 +210,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             };
             // One that is empty says nothing where there are more.
             if items.is_empty() && next_token.is_some() {
-                token = next_token;
+                match listing.turn(Vec::new(), next_token) {
+                    NextPage::At(next) => token = Some(next),
+                    NextPage::End | NextPage::Repeated => return Ok(Err(REPEATED.to_owned())),
+                }
                 continue;
             }
             let items = items.into_iter().collect::<Result<_, _>>();

@@ -9,6 +9,7 @@ use super::successes::Marks;
 use super::tally::Tally;
 use crate::execution::{ExecutionRow, Identity, Status};
 use crate::ids::{JobId, ThingName};
+use crate::listing::PagesSeen;
 
 /// What the sweep does next, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub(super) enum Phase {
         /// How often it was started over because its token went bad.
         #[serde(default)]
         restarts: u8,
+        /// What has been listed.
+        #[serde(default)]
+        listing: PagesSeen,
     },
     /// Judges the executions of the jobs of the segments.
     Scanning(ScanCursor),
@@ -57,6 +61,9 @@ pub(super) struct ScanCursor {
     pub(super) index: usize,
     /// The next page of the job's executions.
     pub(super) token: Option<String>,
+    /// What has been listed of the job before the page at hand.
+    #[serde(default, skip_serializing_if = "PagesSeen::is_empty")]
+    pub(super) listing: PagesSeen,
     /// How often the job was started over because its token went bad.
     #[serde(default)]
     pub(super) restarts: u8,
@@ -103,6 +110,9 @@ pub(super) struct ApplyCursor {
     pub(super) index: usize,
     /// The next page of the job's executions.
     pub(super) token: Option<String>,
+    /// What this pass has listed of the job before the page at hand.
+    #[serde(skip_serializing_if = "PagesSeen::is_empty")]
+    pub(super) listing: PagesSeen,
     /// How many executions have been moved since the page at hand was listed.
     pub(super) moved_here: u64,
     /// Those of them, and those of before that the listing has shown again since: it may lag behind.

@@ -363,7 +363,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     Outcome::RefusedByAws
                 }
                 Err(
-                    MutationError::Unknown(_) | MutationError::Throttled(_) | MutationError::RoleRefused(_),
+                    MutationError::Unknown(_)
+                    | MutationError::Throttled(_)
+                    | MutationError::RoleRefused(_)
+                    | MutationError::Unauthenticated(_),
                 ) => {
                     // The answer was lost: look and compare before anything is sent again.
                     match self.settle(session, record).await.map_err(Unsettled::InDoubt)? {

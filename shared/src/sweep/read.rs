@@ -60,6 +60,7 @@ pub async fn list(bucket: &dyn ObjectStore, wanted: &ListSweeps) -> Result<Sweep
         .filter(|id| wanted.after.as_ref().is_none_or(|after| id < after))
         .collect();
     ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.dedup();
     let next =
         ids.get(wanted.max_results.saturating_sub(1)).filter(|_| ids.len() > wanted.max_results).cloned();
     ids.truncate(wanted.max_results);

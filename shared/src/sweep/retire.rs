@@ -29,6 +29,7 @@ use crate::archive::{self, JobReceipt, JobRecord, Record};
 use crate::digest;
 use crate::execution::{ExecutionRow, JobFacts, JobStatus, ToldJob};
 use crate::ids::JobId;
+use crate::listing::{NextPage, PagesSeen, row_number};
 use crate::operation::Operation;
 use crate::ports::{ListedExecution, MutationError, Page, ReadJobs, SliceQueue};
 use crate::retention::KnownJob;
@@ -88,7 +89,7 @@ pub enum Hindrance {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-fn is_zero(count: &u64) -> bool {
+pub(super) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
@@ -390,6 +391,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 }
             };
             cursor.retirement.listings += 1;
+            let numbers = numbers_of(&page);
             let mut records = Vec::new();
             let mut out_of_time = false;
             for row in page.items {
@@ -415,8 +417,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                 return Err(Stop::OutOfTime.into());
             }
             cursor.retirement.here.clear();
-            cursor.token = page.next_token;
-            if cursor.token.is_none() {
+            if turn(cursor, numbers, page.next_token)? {
                 break;
             }
             session.sweep.phase = Phase::applying(cursor);
@@ -441,6 +442,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                 cursor.restarts += 1;
                 cursor.token = None;
+                cursor.listing = PagesSeen::default();
                 Ok(None)
             }
             Listed::StartOver | Listed::NoSuchJob | Listed::Unreadable => Err(Hindrance::Unreadable.into()),
@@ -502,11 +504,11 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         loop {
             match self.list_whole(session, cursor, facts).await? {
                 Some(page) => {
+                    let numbers = numbers_of(&page);
                     for row in page.items {
                         seen.add(&row.map_err(|_| Hindrance::Unreadable)?);
                     }
-                    cursor.token = page.next_token;
-                    if cursor.token.is_none() {
+                    if turn(cursor, numbers, page.next_token)? {
                         break;
                     }
                 }
@@ -580,7 +582,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                     return Err(Hindrance::RefusedByAws.into());
                 }
                 Sent::Answered(Err(
-                    MutationError::Unknown(_) | MutationError::Throttled(_) | MutationError::RoleRefused(_),
+                    MutationError::Unknown(_)
+                    | MutationError::Throttled(_)
+                    | MutationError::RoleRefused(_)
+                    | MutationError::Unauthenticated(_),
                 )) => match self.look(session, cursor).await? {
                     Some(outcome) => return Ok(outcome.confirmed_with_job()),
                     None => {
@@ -736,6 +741,26 @@ impl Session<'_> {
         let in_vain = self.sweep.whole_jobs.singly.contains_key(&Hindrance::NoRoom);
         let most = if in_vain { NEXT_WAIT } else { LONGEST_WAIT };
         if self.now().duration_since(waits_since) < most { Ok(()) } else { Err(Hindrance::NoRoom) }
+    }
+}
+
+fn numbers_of(page: &Page<ListedExecution>) -> Vec<u64> {
+    page.items.iter().flatten().map(row_number).collect()
+}
+
+/// Goes on to the next page. Tells whether that was the last one: a listing that repeats itself is not whole.
+fn turn(cursor: &mut ApplyCursor, rows: Vec<u64>, next_token: Option<String>) -> Result<bool, Hindrance> {
+    match cursor.listing.turn(rows, next_token) {
+        NextPage::At(token) => {
+            cursor.token = Some(token);
+            Ok(false)
+        }
+        NextPage::End => {
+            cursor.token = None;
+            cursor.listing = PagesSeen::default();
+            Ok(true)
+        }
+        NextPage::Repeated => Err(Hindrance::Unreadable),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::access::{AskedFacts, Decision, ExecutionFacts, Needs, Principal};
 use crate::digest;
 use crate::execution::{ExecutionRow, JobFacts, JobStatus, JobSummary, Status};
 use crate::ids::JobId;
+use crate::listing::{NextPage, PagesSeen, number_of, row_number};
 use crate::operation::Operation;
 use crate::ports::{Force, ListedExecution, ListedJob, Page, ReadJobs, SliceQueue};
 use crate::retention::{Due, KeepReason, KnownJob, Limit, NotKnown, Verdict};
@@ -31,18 +32,26 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         session: &mut Session<'_>,
         token: Option<String>,
         restarts: u8,
+        mut listing: PagesSeen,
     ) -> Result<(), Stop> {
         let read = || self.iot.list_jobs(token.as_deref());
-        let page = match session.read(IotOperation::ListJobs, read).await? {
+        let mut page = match session.read(IotOperation::ListJobs, read).await? {
             Ok(page) => page,
             Err(Lack::InvalidToken) if restarts < MOST_RESTARTS => {
                 // Segments written so far are written over.
                 session.sweep.jobs = JobCounts::default();
-                session.sweep.phase = Phase::Listing { token: None, restarts: restarts + 1 };
+                let (restarts, listing) = (restarts + 1, PagesSeen::default());
+                session.sweep.phase = Phase::Listing { token: None, restarts, listing };
                 return Ok(session.save().await?);
             }
             Err(lack) => return Err(Stop::Failed(format!("jobs cannot be listed: {}", lack.problem()))),
         };
+        let number = |job: &JobSummary| number_of((job.job_id.as_str(), job.created_at.as_second()));
+        let numbers: Vec<_> = page.items.iter().flatten().map(number).collect();
+        page.items.retain(|item| !item.as_ref().is_ok_and(|job| listing.stood_before(number(job))));
+        if listing.repeats(&numbers) {
+            page.items.clear();
+        }
         let mut jobs = session.sweep.jobs;
         let old_enough = self.old_enough(session.sweep.now, &mut jobs, page.items);
         if !old_enough.is_empty() {
@@ -50,10 +59,18 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             store::put(self.bucket, &key, &old_enough, PutMode::Overwrite).await?;
             jobs.segments += 1;
         }
+        let next = listing.turn(numbers, page.next_token);
+        if next == NextPage::Repeated {
+            warn!(
+                event = "listing_repeated",
+                "the listing of jobs repeats itself; what it did not show is left alone"
+            );
+            jobs.repeated += 1;
+        }
         session.sweep.jobs = jobs;
-        session.sweep.phase = match page.next_token {
-            Some(token) => Phase::Listing { token: Some(token), restarts },
-            None => Phase::Scanning(ScanCursor::default()),
+        session.sweep.phase = match next {
+            NextPage::At(token) => Phase::Listing { token: Some(token), restarts, listing },
+            NextPage::End | NextPage::Repeated => Phase::Scanning(ScanCursor::default()),
         };
         Ok(session.save().await?)
     }
@@ -148,13 +165,14 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let listed = KnownJob::listed(job);
         let status = self.scans(session.sweep.now, job);
         let mut facts = None;
-        loop {
-            let page =
+        let next = loop {
+            let mut page =
                 match self.list_executions(session, &job.job_id, status, cursor.token.as_deref()).await? {
                     Listed::Page(page) => page,
                     Listed::StartOver if cursor.restarts < MOST_RESTARTS => {
                         cursor.restarts += 1;
                         cursor.token = None;
+                        cursor.listing = PagesSeen::default();
                         cursor.job = Tally::default();
                         cursor.pages = 0;
                         cursor.judged.clear();
@@ -169,6 +187,12 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
                         return Ok(());
                     }
                 };
+            let numbers: Vec<_> = page.items.iter().flatten().map(row_number).collect();
+            if cursor.listing.repeats(&numbers) {
+                break NextPage::Repeated;
+            }
+            let stood_before = |row: &ExecutionRow| cursor.listing.stood_before(row_number(row));
+            page.items.retain(|item| !item.as_ref().is_ok_and(stood_before));
             // Before anything of the page is counted: the slice may end here.
             let mut rows = page.items.iter().flatten();
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
@@ -193,13 +217,17 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             unreadable.into_iter().for_each(|problem| cursor.job.unreadable(problem));
             cursor.judged.clear();
             cursor.pages += 1;
-            cursor.token = token;
-            if cursor.token.is_none() {
-                break;
+            match cursor.listing.turn(numbers, token) {
+                NextPage::At(token) => cursor.token = Some(token),
+                end @ (NextPage::End | NextPage::Repeated) => break end,
             }
             session.sweep.phase = Phase::Scanning(cursor.clone());
             session.save_now_and_then().await?;
             session.write_many_successes().await?;
+        };
+        if next == NextPage::Repeated {
+            warn!(event = "listing_repeated", job_id = %job.job_id, "what the listing did not show is not judged");
+            session.sweep.jobs.repeated += 1;
         }
         let tally = std::mem::take(&mut cursor.job);
         let (due, seen, among_last) = (tally.due_shares(), tally.total(), tally.among_last());
@@ -208,7 +236,7 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         sweep.tally.merge(tally);
         let total = due.total();
         let whole = match facts {
-            Some(Ok(facts)) if total > 0 && total == seen => {
+            Some(Ok(facts)) if total > 0 && total == seen && next == NextPage::End => {
                 self.plans_to_retire(&mut sweep.whole_jobs, &facts, total)
             }
             Some(_) | None => false,

@@ -22,15 +22,15 @@ use super::store::{self, StoreError};
 use super::successes::{RulesOfJobs, Success};
 use crate::lane;
 use crate::meter;
-use crate::ports::{MutationError, ReadError, chain};
+use crate::ports::{Cause, MutationError, ReadError, chain};
 use crate::report_page;
 
 /// What is kept free before the deadline, for the call under way, the state and the message; a
 /// third of a slice that is shorter than three times that.
 const MARGIN: Duration = Duration::from_secs(20);
 
-/// How often a read that AWS cannot answer is tried.
-const READ_TRIES: u32 = 4;
+/// How often a call is tried that AWS cannot answer, or whose credentials it does not accept.
+const TRIES: u32 = 4;
 
 /// How often the page of a report is written before the sweep does without it.
 const PAGE_TRIES: u32 = 2;
@@ -351,21 +351,13 @@ impl<'a> Session<'a> {
                 }
                 ReadError::Throttled { .. } => self.throttled(slot, operation),
                 ReadError::RoleRefused { source, .. } => return Err(role_refused(operation, &*source)),
-                ReadError::Unavailable { source, .. } => {
-                    failures += 1;
-                    warn!(event = "read_failed", %operation, failures, error = chain(&*source));
-                    if failures >= READ_TRIES {
-                        let what = format!("AWS IoT could not answer {operation} {failures} times");
-                        return Err(Stop::Error(SliceError::Unavailable { what, source }));
-                    }
-                    sleep(Duration::from_millis(200) * 2_u32.pow(failures)).await;
-                }
+                ReadError::Unavailable { source, .. } => pause(operation, &mut failures, source).await?,
             }
         }
     }
 
-    /// Sends a mutation, paced: again only when it was throttled, which means that nothing
-    /// happened. Whatever else AWS answers goes to the caller. Waiting for a slot takes its time, and
+    /// Sends a mutation, paced: again only when nothing happened, because it was throttled or AWS did not accept
+    /// our credentials or clock. Whatever else AWS answers goes to the caller. Waiting for a slot takes its time, and
     /// nothing is sent that may not be any more when its turn has come.
     pub(super) async fn mutate<F>(
         &self,
@@ -376,6 +368,7 @@ impl<'a> Session<'a> {
     where
         F: Future<Output = Result<(), MutationError>>,
     {
+        let mut failures = 0;
         loop {
             let slot = self.pacer.slot(operation).await?;
             if !may_be_sent() {
@@ -384,6 +377,9 @@ impl<'a> Session<'a> {
             self.called(operation);
             match call().await {
                 Err(MutationError::Throttled(_)) => self.throttled(slot, operation),
+                Err(MutationError::Unauthenticated(source)) => {
+                    pause(operation, &mut failures, source).await?
+                }
                 Err(MutationError::RoleRefused(source)) => return Err(role_refused(operation, &*source)),
                 answer => {
                     self.pacer.went_through(slot);
@@ -392,6 +388,18 @@ impl<'a> Session<'a> {
             }
         }
     }
+}
+
+/// Waits before a call is made again that has failed and will not always: longer each time, and not for ever.
+async fn pause(operation: IotOperation, failures: &mut u32, source: Cause) -> Result<(), Stop> {
+    *failures += 1;
+    warn!(event = "call_failed", %operation, failures, error = chain(&*source));
+    if *failures >= TRIES {
+        let what = format!("AWS IoT could not answer {operation} {failures} times");
+        return Err(Stop::Error(SliceError::Unavailable { what, source }));
+    }
+    sleep(Duration::from_millis(200) * 2_u32.pow(*failures)).await;
+    Ok(())
 }
 
 /// A right that the deployment lacks: trying again does not help.

@@ -194,7 +194,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         }
         loop {
             match session.sweep.phase.clone() {
-                Phase::Listing { token, restarts } => self.list_jobs(session, token, restarts).await?,
+                Phase::Listing { token, restarts, listing } => {
+                    self.list_jobs(session, token, restarts, listing).await?;
+                }
                 Phase::Scanning(cursor) => self.scan_segment(session, cursor).await?,
                 Phase::Ranking { next } => self.rank_successes(session, next).await?,
                 Phase::Planning { segment } => self.plan_successes(session, segment).await?,

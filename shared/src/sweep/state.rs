@@ -21,6 +21,7 @@ use super::successes::{RulesOfJobs, Written};
 use super::tally::Tally;
 use crate::archive::Record;
 use crate::lane::{Lane, LaneName};
+use crate::listing::PagesSeen;
 use crate::operation::Operation;
 
 /// How far a sweep has come.
@@ -81,6 +82,10 @@ pub struct JobCounts {
     pub scanned: u64,
     /// Gone between listing and judging.
     pub gone: u64,
+    /// Whose listing repeated itself: what it showed counts once, and what it did not show is not judged. The listing
+    /// of jobs counts among them.
+    #[serde(default, skip_serializing_if = "super::retire::is_zero")]
+    pub repeated: u64,
     /// Segments written so far.
     pub(super) segments: u64,
 }
@@ -299,7 +304,7 @@ impl Sweep {
             step: 0,
             attempt: 0,
             lease: None,
-            phase: Phase::Listing { token: None, restarts: 0 },
+            phase: Phase::Listing { token: None, restarts: 0, listing: PagesSeen::default() },
             rules_source: None,
             rules_digest: None,
             policy_source: None,

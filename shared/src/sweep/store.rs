@@ -111,7 +111,11 @@ pub(super) fn release_key(digest: &str) -> String {
 pub(super) async fn list(bucket: &dyn ObjectStore, folder: &str) -> Result<Vec<String>, StoreError> {
     let listed = bucket.list_with_delimiter(Some(&Path::from(folder))).await;
     let listed = listed.map_err(|source| StoreError::Unavailable { key: folder.to_owned(), source })?;
-    Ok(listed.objects.into_iter().map(|object| object.location.to_string()).collect())
+    let mut keys: Vec<_> = listed.objects.into_iter().map(|object| object.location.to_string()).collect();
+    // A listing that shows an object twice has it read once.
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys)
 }
 
 /// Reads an object.

@@ -25,8 +25,9 @@ use super::slice::{SliceError, Worker};
 use super::store;
 use crate::archive::{self, ArchiveError};
 use crate::digest;
-use crate::execution::{ExecutionRow, Identity, JobFacts, Status};
+use crate::execution::{ExecutionOnThing, ExecutionRow, Identity, JobFacts, Status};
 use crate::ids::{ExecutionNumber, JobId, ThingName};
+use crate::listing::{self, NextPage, PagesSeen, REPEATED, row_number};
 use crate::ports::{ReadJobs, SliceQueue};
 use crate::retention::{KnownJob, NotKnown};
 
@@ -404,13 +405,17 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
         let own = Newness::of(&facts.job.job_id, row);
         // A listing under way may show one twice, and no two listings have to tell the same time of one.
         let mut newer = BTreeSet::from([own.of_thing()]);
-        let mut token = None;
+        let (mut token, mut pages) = (None, PagesSeen::default());
         loop {
             let read = || self.iot.list_on_thing(&row.thing_name, Status::Succeeded, token.as_deref());
             let page = match session.read(IotOperation::ListJobExecutionsForThing, read).await? {
                 Ok(page) => page,
                 Err(lack) => return Ok(Err(format!("the thing's successes: {}", lack.problem()))),
             };
+            let number = |found: &ExecutionOnThing| {
+                listing::number_of((found.job_id.as_str(), row_number(&found.row)))
+            };
+            let numbers = page.items.iter().flatten().map(number).collect();
             // What cannot be read is not counted.
             let shown = page.items.into_iter().flatten().map(|found| Newness::of(&found.job_id, &found.row));
             let mut others: Vec<_> = shown.filter(|other| other.cmp(&own).is_gt()).collect();
@@ -434,9 +439,13 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             }
             // Its own is among them.
             let enough = newer.len() > last;
-            token = page.next_token;
-            if enough || token.is_none() {
-                return Ok(Ok(enough));
+            if enough {
+                return Ok(Ok(true));
+            }
+            match pages.turn(numbers, page.next_token) {
+                NextPage::At(next) => token = Some(next),
+                NextPage::End => return Ok(Ok(false)),
+                NextPage::Repeated => return Ok(Err(format!("the thing's successes: {REPEATED}"))),
             }
         }
     }

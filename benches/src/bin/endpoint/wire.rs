@@ -89,7 +89,9 @@ impl From<MutationError> for Refusal {
             MutationError::Throttled(cause) => {
                 Self::new(StatusCode::GONE, "LimitExceededException", cause.to_string())
             }
-            MutationError::RoleRefused(_) | MutationError::Unknown(_) => Self::unavailable(error.to_string()),
+            MutationError::RoleRefused(_) | MutationError::Unauthenticated(_) | MutationError::Unknown(_) => {
+                Self::unavailable(error.to_string())
+            }
         }
     }
 }
