@@ -20,6 +20,8 @@ pub mod operator;
 #[cfg(feature = "functions")]
 pub mod queue;
 #[cfg(feature = "functions")]
+pub mod scheduled;
+#[cfg(feature = "functions")]
 pub mod schedules;
 #[cfg(feature = "functions")]
 pub mod sdk;
