@@ -21,6 +21,7 @@ mod events;
 mod expiry;
 #[cfg(feature = "functions")]
 mod facts;
+mod freshness;
 #[cfg(feature = "functions")]
 mod guard;
 #[cfg(feature = "functions")]

@@ -31,7 +31,7 @@ impl<S: ExpirySchedules> ScheduleExpiry<S> {
     /// queue. Nothing is lost by that: the next sweep sees to the execution.
     pub async fn handle(&self, event: Value, now: Timestamp) -> Result<Value, Cause> {
         let Some(ended) = ended(event)? else { return Ok(json!({ "checks": [] })) };
-        let rules = self.rules.get().await;
+        let rules = self.rules.get(now).await;
         let mut checks = Vec::new();
         for check in ended.checks(&rules) {
             let (name, at) = (check.name(), check.at(now));

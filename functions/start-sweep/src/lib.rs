@@ -101,7 +101,7 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
             releases_plan: request.release_plan.is_some(),
         };
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
-        permit(&*self.access.get().await, &caller, action)?;
+        permit(&*self.access.get(now).await, &caller, action)?;
         // After that: whoever may not start a sweep does not learn which lanes there are.
         let lane = known.transpose().map(|lane| lane.cloned());
         let trigger = Trigger {
