@@ -70,7 +70,7 @@ costs-record: clients ## Measure them, and write the record anew
 sam-local: clients ## Run every event with `sam local invoke`, and `sam local start-api` (needs Docker)
 	@$(CLIENTS) tests/sam_local/run.py
 
-check: ## Formats, lints, docs, dependencies, the template with its roles, and what tests dev/
+check: ## Formats, lints, docs, dependencies, the template with its roles, and the tests of dev/ and clients/
 	@$(ENVIRONMENTS) sam checks clients openapi security
 	@$(PYTHON) dev/check.py
 

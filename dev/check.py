@@ -66,7 +66,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "advisories": deny.advisories,
     "python": run(tool("checks", "ruff"), "check", *PYTHON),
     "python-format": run(tool("checks", "ruff"), "format", "--check", *PYTHON),
-    "python-tests": run(tool("clients", "python"), "-m", "pytest", "-q", "tests/dev", "tests/docs"),
+    "python-tests": run(tool("clients", "python"), "-m", "pytest", "-q", "tests/dev", "tests/docs", "tests/clients"),
     "bench-rendered": run(sys.executable, "dev/bench.py", "render", "--check"),
     "openapi": run(tool("openapi", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/openapi"),
     "sam-validate": run(tool("sam", "sam"), "validate", "--lint", **REGION),

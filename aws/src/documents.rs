@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
 use aws_sdk_appconfigdata::Client;
+use aws_sdk_appconfigdata::operation::get_latest_configuration::GetLatestConfigurationOutput;
 use futures_util::future::BoxFuture;
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore};
 use shared::document::{Current, Document, Edition, Editions};
-use shared::ports::Cause;
+use shared::ports::{Cause, chain};
 
-use crate::bucket;
+use crate::{bucket, clock};
 
 /// A function polls every half minute; AppConfig refuses polls that come sooner than it was told.
 const SHORTEST_POLL_SECONDS: i32 = 15;
@@ -118,7 +119,7 @@ pub async fn open<D: Document>(place: &Place, config: &SdkConfig) -> Result<Curr
                 profile: profile.clone(),
                 next: Mutex::default(),
             };
-            Current::open(deployed).await
+            Current::open(deployed, clock::now()).await
         }
     }
 }
@@ -151,11 +152,18 @@ impl Editions for Deployed {
 impl Deployed {
     async fn poll(&self) -> Result<Option<Edition>, Cause> {
         let taken = self.next().take();
-        let token = match taken {
-            Some(token) => token,
-            None => self.begin().await?,
+        let answer = match taken {
+            None => self.latest(self.begin().await?).await?,
+            // After a freeze the token may be older than the 24 hours for which it is good, and the kept connection
+            // may be gone. A session that has just begun has neither.
+            Some(token) => match self.latest(token).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::debug!(event = "session_begun_anew", error = chain(&*error));
+                    self.latest(self.begin().await?).await?
+                }
+            },
         };
-        let answer = self.client.get_latest_configuration().configuration_token(token).send().await?;
         *self.next() = answer.next_poll_configuration_token;
         // Empty when this session has been given it before.
         let Some(content) = answer.configuration.filter(|content| !content.as_ref().is_empty()) else {
@@ -167,6 +175,10 @@ impl Deployed {
         let source = format!("appconfig:{application}/{environment}/{profile} {label}");
         let text = String::from_utf8(content.into_inner()).map_err(|error| format!("{source}: {error}"))?;
         Ok(Some(Edition { source, text }))
+    }
+
+    async fn latest(&self, token: String) -> Result<GetLatestConfigurationOutput, Cause> {
+        Ok(self.client.get_latest_configuration().configuration_token(token).send().await?)
     }
 
     async fn begin(&self) -> Result<String, Cause> {
@@ -189,7 +201,86 @@ impl Deployed {
 
 #[cfg(test)]
 mod tests {
+    use aws_config::{BehaviorVersion, Region};
+    use aws_credential_types::Credentials;
+    use aws_types::sdk_config::{SharedCredentialsProvider, SharedHttpClient};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::http::{Http, TIMEOUT};
+
+    const SESSION: &str = "HTTP/1.1 201 Created\r\nconnection: close\r\ncontent-length: 37\r\n\r\n\
+                           {\"InitialConfigurationToken\":\"first\"}";
+
+    fn configuration(text: &str) -> String {
+        format!(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\nnext-poll-configuration-token: next\r\n\
+             content-length: {}\r\n\r\n{text}",
+            text.len()
+        )
+    }
+
+    /// An AppConfig that answers one request after the other so, and what it was asked; an empty answer is a
+    /// connection that is closed.
+    async fn appconfig(answers: Vec<String>) -> (Deployed, tokio::task::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut read = Vec::new();
+                while !read.windows(4).any(|end| end == b"\r\n\r\n") {
+                    stream.read_buf(&mut read).await.unwrap();
+                }
+                let line = String::from_utf8_lossy(&read).lines().next().unwrap_or_default().to_owned();
+                asked.push(line.trim_end_matches(" HTTP/1.1").to_owned());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            asked
+        });
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "c")))
+            .region(Region::new("eu-west-1"))
+            .endpoint_url(format!("http://{address}"))
+            .http_client(SharedHttpClient::new(Http::new(TIMEOUT)))
+            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .build();
+        let names = ["app", "live", "access-policy"].map(str::to_owned);
+        let [application, environment, profile] = names;
+        let client = Client::new(&config);
+        (Deployed { client, application, environment, profile, next: Mutex::default() }, server)
+    }
+
+    /// Lambda may have frozen the process for longer than the 24 hours of a token, and the other end closes
+    /// connections on which nothing comes.
+    #[tokio::test]
+    async fn a_look_with_a_token_or_a_connection_of_before_a_freeze_begins_anew() {
+        let expired = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+                       x-amzn-errortype: BadRequestException\r\ncontent-length: 2\r\n\r\n{}";
+        for stale in [expired, ""] {
+            let answers = [SESSION, &configuration("one"), stale, SESSION, &configuration("two")];
+            let (deployed, server) = appconfig(answers.map(str::to_owned).to_vec()).await;
+            assert_eq!(deployed.poll().await.unwrap().unwrap().text, "one");
+            assert_eq!(deployed.poll().await.unwrap().unwrap().text, "two");
+            let first = "GET /configuration?configuration_token=first";
+            let next = "GET /configuration?configuration_token=next";
+            let begin = "POST /configurationsessions";
+            assert_eq!(server.await.unwrap(), [begin, first, next, begin, first]);
+        }
+    }
+
+    /// Where AppConfig does not answer, a look costs it no more than a second try.
+    #[tokio::test]
+    async fn a_look_that_fails_twice_is_given_up() {
+        let answers = [SESSION, &configuration("one"), "", ""].map(str::to_owned).to_vec();
+        let (deployed, server) = appconfig(answers).await;
+        deployed.poll().await.unwrap();
+        deployed.poll().await.unwrap_err();
+        assert_eq!(server.await.unwrap().len(), 4);
+    }
 
     #[test]
     fn a_place_reads_back() {

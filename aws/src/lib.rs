@@ -21,6 +21,8 @@ pub mod operator;
 #[cfg(feature = "functions")]
 pub mod queue;
 #[cfg(feature = "functions")]
+pub mod scheduled;
+#[cfg(feature = "functions")]
 pub mod sdk;
 #[cfg(feature = "functions")]
 pub mod settings;

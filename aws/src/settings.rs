@@ -8,6 +8,7 @@ use shared::lane::Lanes;
 use shared::sweep::CallRate;
 
 use crate::documents::Place;
+use crate::scheduled::{ScheduleArn, SweepSchedules};
 
 /// The prefix of every variable of ours.
 const PREFIX: &str = "JOBWARDEN_";
@@ -139,6 +140,24 @@ impl Settings {
         self.text("CANCEL_STALE_QUEUE_URL")
     }
 
+    /// `JOBWARDEN_DELETE_EXPIRED_SCHEDULE_ARN` and `JOBWARDEN_CANCEL_STALE_SCHEDULE_ARN`: the schedules that
+    /// start sweeps.
+    pub fn sweep_schedules(&mut self) -> SweepSchedules {
+        let schedules = SweepSchedules {
+            delete_expired: self.schedule("DELETE_EXPIRED_SCHEDULE_ARN"),
+            cancel_stale: self.schedule("CANCEL_STALE_SCHEDULE_ARN"),
+        };
+        if self.problems.is_empty() && schedules.delete_expired == schedules.cancel_stale {
+            self.problems.push("one schedule cannot start both operations; name one for each".to_owned());
+        }
+        schedules
+    }
+
+    fn schedule(&mut self, name: &str) -> ScheduleArn {
+        let region = self.region.clone();
+        self.take(name, ScheduleArn::default(), |value| ScheduleArn::parse(value, region.as_deref()))
+    }
+
     /// `JOBWARDEN_LANES`: the Regions and accounts that are swept besides the function's own.
     pub fn lanes(&mut self) -> Lanes {
         let region = self.region.clone();
@@ -191,6 +210,31 @@ mod tests {
             read("eu=eu-west-1,us").unwrap_err().to_string(),
             "the function's environment is wrong: JOBWARDEN_LANES: `us` must be NAME=REGION or NAME=REGION@ROLE_ARN, \
              with :live behind it if its sweeps may act, `eu` is the stack's own account and Region, which has its lane already"
+        );
+    }
+
+    #[test]
+    fn each_operation_has_a_schedule_of_its_own_in_the_functions_region() {
+        let arn = |region: &str, name: &str| {
+            format!("arn:aws:scheduler:{region}:123456789012:schedule/default/jobwarden-{name}")
+        };
+        let read = |delete: String, cancel: String| {
+            let vars = [
+                ("JOBWARDEN_DELETE_EXPIRED_SCHEDULE_ARN", delete),
+                ("JOBWARDEN_CANCEL_STALE_SCHEDULE_ARN", cancel),
+                ("AWS_REGION", "eu-west-1".to_owned()),
+            ];
+            let vars = vars.into_iter().map(|(name, value)| (name.to_owned(), value));
+            Settings::read_from(vars, Settings::sweep_schedules).map_err(|error| error.to_string())
+        };
+        let (delete, cancel) = (arn("eu-west-1", "delete-expired"), arn("eu-west-1", "cancel-stale"));
+        assert_eq!(read(delete.clone(), cancel.clone()).unwrap().cancel_stale.as_str(), cancel);
+        assert!(read(delete.clone(), delete.clone()).unwrap_err().contains("cannot start both operations"));
+        let told = read(arn("us-east-1", "delete-expired"), "jobwarden-cancel-stale".to_owned()).unwrap_err();
+        assert!(told.contains("DELETE_EXPIRED_SCHEDULE_ARN: `arn:aws:scheduler:us-east-1"), "{told}");
+        assert!(
+            told.contains("CANCEL_STALE_SCHEDULE_ARN: `jobwarden-cancel-stale` must be the ARN"),
+            "{told}"
         );
     }
 

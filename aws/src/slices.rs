@@ -101,7 +101,7 @@ impl<I: ReadJobs, B: ObjectStore, Q: SliceQueue, A: Act<I>> SliceFunction<I, B, 
         now: impl Fn() -> Timestamp,
     ) -> Result<SqsBatchResponse, Cause> {
         // A slice goes by one edition of each; the sweep stops where that is not its plan's.
-        let (rules, access) = (self.rules.get().await, self.access.get().await);
+        let (rules, access) = (self.rules.get(now()).await, self.access.get(now()).await);
         let worker = Worker {
             iot: &self.iot,
             lanes: &*self.lanes,

@@ -27,6 +27,7 @@ SDK = "three_calls"
 PYTHON = ("cancel", "cancel_reading", "delete", "delete_reading")
 
 COMPILED = {"ACCESS_POLICY": "compiled"}
+SCHEDULES = "arn:aws:scheduler:eu-west-1:123456789012:schedule/default/jobwarden"
 WORKER = {
     **COMPILED,
     "RETENTION_RULES": "compiled",
@@ -81,6 +82,10 @@ def ours(name: str, endpoint: Endpoint, calls_per_second: float | None = None) -
             "LANES": "",
             "DELETE_EXPIRED_QUEUE_URL": queues["delete-expired"],
             "CANCEL_STALE_QUEUE_URL": queues["cancel-stale"],
+            **{
+                f"{operation.upper().replace('-', '_')}_SCHEDULE_ARN": f"{SCHEDULES}-{operation}"
+                for operation in WORKERS
+            },
         },
         "delete-expired": {**WORKER, "RETIRE_JOBS": "false", "QUEUE_URL": queues["delete-expired"]},
         "cancel-stale": {**WORKER, "QUEUE_URL": queues["cancel-stale"]},

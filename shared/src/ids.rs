@@ -26,8 +26,13 @@ impl Violation {
 
 /// The caller's own text, fit for a message: escaped, in backticks, cut at 64 characters.
 pub fn quoted(input: &str) -> String {
-    let mut shown: String = input.chars().take(64).flat_map(char::escape_debug).collect();
-    if input.chars().nth(64).is_some() {
+    quoted_at_most(input, 64)
+}
+
+/// The same, cut at `most` characters.
+pub fn quoted_at_most(input: &str, most: usize) -> String {
+    let mut shown: String = input.chars().take(most).flat_map(char::escape_debug).collect();
+    if input.chars().nth(most).is_some() {
         shown.push('…');
     }
     format!("`{shown}`")

@@ -4,6 +4,7 @@
 //! the [`ports`], and time is an argument.
 
 pub mod access;
+pub mod age;
 pub mod api;
 pub mod archive;
 pub mod digest;

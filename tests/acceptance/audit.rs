@@ -11,7 +11,7 @@ use shared::execution::Status;
 use shared::lane::Lanes;
 use start_sweep::StartSweep;
 
-use crate::api::{NOBODY, OPERATOR, api_event};
+use crate::api::{NOBODY, OPERATOR, api_event, sweep_schedules};
 use crate::log::Log;
 use crate::stage::{Stage, now};
 
@@ -21,6 +21,7 @@ async fn start(stage: &Stage, access: AccessPolicy, caller: &str) -> Value {
         queue: stage.queue.clone(),
         access: Current::fixed(access),
         caller_identity: CallerIdentity::Iam,
+        schedules: sweep_schedules(),
         lanes: Lanes::default(),
         dry_run_only: true,
     };

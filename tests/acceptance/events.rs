@@ -19,6 +19,7 @@ use shared::retention::Retention;
 use shared::sweep::{CallRate, SweepId};
 use tests::{Call, FakeSchedules, Fault, JobSetup};
 
+use crate::api::sweep_schedules;
 use crate::stage::{Stage, now};
 
 const IOT: [&str; 8] = [
@@ -92,8 +93,16 @@ async fn invoke(function: &str, stage: &Stage, event: Value) -> Result<Value, Ca
         }
         "start-sweep" => {
             let lanes = Lanes::default();
-            let function =
-                start_sweep::StartSweep { bucket, queue, access, caller_identity, lanes, dry_run_only };
+            let schedules = sweep_schedules();
+            let function = start_sweep::StartSweep {
+                bucket,
+                queue,
+                access,
+                caller_identity,
+                schedules,
+                lanes,
+                dry_run_only,
+            };
             function.handle(event, now()).await?
         }
         "delete-expired" => {

@@ -1,13 +1,18 @@
 //! The guarded cancel and delete: states, rights, races and lost answers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use base64::Engine;
 use cancel_execution::CancelExecution;
+use futures_util::future::BoxFuture;
+use jiff::SignedDuration;
 use serde_json::json;
 use shared::access::AccessPolicy;
 use shared::api::CallerIdentity;
-use shared::document::Current;
+use shared::document::{Current, Edition, Editions};
 use shared::execution::Status;
 use shared::guard::JobCache;
+use shared::ports::Cause;
 use tests::{Fault, JobSetup, QueuedDelete};
 
 use crate::api::{Answer, FORCE, NOBODY, OPERATOR, cancel_event};
@@ -475,6 +480,62 @@ async fn a_burst_on_one_job_reads_it_once() {
     tokio::time::advance(std::time::Duration::from_secs(5)).await;
     let answer: Answer = function.handle(cancel_event(OPERATOR, &[], ""), now()).await.into();
     answer.is(403, "AccessDeniedException");
+    assert_eq!(stage.status(), Some(Status::Queued));
+}
+
+/// Lambda freezes the process between two calls: the wall clock goes on, and the monotonic clock may not.
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_was_set_during_a_freeze_works_at_once() {
+    for later in [SignedDuration::from_mins(15), SignedDuration::from_mins(-15)] {
+        let stage = Stage::with(Status::Queued);
+        let function = CancelExecution {
+            iot: stage.iot.clone(),
+            access: Current::fixed(AccessPolicy::shipped().unwrap()),
+            caller_identity: CallerIdentity::Iam,
+            jobs: JobCache::default(),
+        };
+        function.handle(cancel_event(OPERATOR, &[("dryRun", "true")], ""), now()).await;
+        stage.iot.tag("fw", "jobwarden:hold", "");
+        let answer: Answer = function.handle(cancel_event(OPERATOR, &[], ""), now() + later).await.into();
+        answer.is(403, "AccessDeniedException");
+        assert_eq!(stage.status(), Some(Status::Queued));
+    }
+}
+
+/// The shipped access policy, and then the same with an emergency stop.
+#[derive(Debug, Default)]
+struct EmergencyStop(AtomicBool);
+
+impl Editions for EmergencyStop {
+    fn newer(&self) -> BoxFuture<'_, Result<Option<Edition>, Cause>> {
+        let stop = if self.0.swap(true, Ordering::Relaxed) {
+            "@id(\"emergency-stop\") @reason(\"stop\") forbid (principal, \
+             action == Jobwarden::Action::\"CancelJobExecution\", resource);"
+        } else {
+            ""
+        };
+        let text = format!("{}\n{stop}\n", include_str!("../../policies/access.cedar"));
+        Box::pin(async { Ok(Some(Edition { source: "appconfig".to_owned(), text })) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_call_after_a_freeze_is_decided_by_the_newest_policy() {
+    let stage = Stage::with(Status::Queued);
+    let function = CancelExecution {
+        iot: stage.iot.clone(),
+        access: Current::open(EmergencyStop::default(), now()).await.unwrap(),
+        caller_identity: CallerIdentity::Iam,
+        jobs: JobCache::default(),
+    };
+    let cancel = |query: &'static [(&str, &str)], after| {
+        let event = cancel_event(OPERATOR, query, "");
+        function.handle(event, now() + SignedDuration::from_secs(after))
+    };
+    Answer::from(cancel(&[("dryRun", "true")], 29).await).is_ok();
+    let answer = Answer::from(cancel(&[], 900).await);
+    answer.is(403, "AccessDeniedException");
+    assert!(answer.message().contains("emergency-stop"), "{answer:?}");
     assert_eq!(stage.status(), Some(Status::Queued));
 }
 

@@ -15,7 +15,7 @@ use shared::operation::Operation;
 use start_sweep::StartSweep;
 use tests::JobSetup;
 
-use crate::api::{Answer, OPERATOR, api_event, cancel_event};
+use crate::api::{Answer, OPERATOR, api_event, cancel_event, sweep_schedules};
 use crate::log::Log;
 use crate::stage::{Stage, days_ago, now};
 use crate::sweep_stage::{Sweeps, things};
@@ -111,6 +111,7 @@ async fn what_a_caller_writes_is_quoted_wherever_it_is_told() {
             queue: stage.queue.clone(),
             access: Current::fixed(AccessPolicy::shipped().unwrap()),
             caller_identity: CallerIdentity::Iam,
+            schedules: sweep_schedules(),
             lanes: shared::lane::Lanes::default(),
             dry_run_only: true,
         };

@@ -19,7 +19,7 @@ use start_sweep::StartSweep;
 use tests::{FakeBucket, FakeExecution, FakeIot, FakeQueue, Fault, JobSetup, Script};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::api::{NOBODY, OPERATOR, api_event};
+use crate::api::{NOBODY, OPERATOR, api_event, sweep_schedules};
 use crate::stage::{Stage, days_ago, now};
 use crate::sweep_stage::{Sweeps, count, fleet, reissued, rule, staged, things, trigger};
 
@@ -222,6 +222,7 @@ fn starter(stage: &Stage, lanes: &str) -> StartSweep<FakeBucket, FakeQueue> {
         queue: stage.queue.clone(),
         access: Current::fixed(AccessPolicy::shipped().unwrap()),
         caller_identity: CallerIdentity::Iam,
+        schedules: sweep_schedules(),
         lanes: Lanes::parse(lanes, Some("eu-west-1")).unwrap(),
         dry_run_only: false,
     }

@@ -20,6 +20,7 @@ mod events;
 #[cfg(feature = "functions")]
 #[cfg(feature = "functions")]
 mod facts;
+mod freshness;
 #[cfg(feature = "functions")]
 mod guard;
 #[cfg(feature = "functions")]

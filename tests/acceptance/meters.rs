@@ -237,12 +237,15 @@ impl Editions for Once {
 async fn a_document_tells_its_age_when_it_is_used_and_none_where_it_cannot_change() {
     let counted = Counted::default();
     let _guard = counted.begin();
-    Current::fixed(Retention::shipped().unwrap()).get().await;
+    Current::fixed(Retention::shipped().unwrap()).get(now()).await;
     assert_eq!(counted.told("PolicyAge"), Vec::<String>::new());
-    let rules = Current::<Retention>::open(Once::default()).await.unwrap();
+    let rules = Current::<Retention>::open(Once::default(), now()).await.unwrap();
     tokio::time::advance(Duration::from_secs(100)).await;
-    rules.get().await;
+    rules.get(now()).await;
     assert_eq!(counted.told("PolicyAge"), ["PolicyAge Document=retention rules: 100"]);
+    // A pause in which the monotonic clock stood still counts, too. What is told is the sum of both uses.
+    rules.get(now() + SignedDuration::from_mins(15)).await;
+    assert_eq!(counted.told("PolicyAge"), ["PolicyAge Document=retention rules: 1000"]);
 }
 
 /// What only the adapters count, of which tests/e2e/test_logs.py sees the lines, and what has a test above.

@@ -9,6 +9,8 @@ import pytest
 from listener import listening
 from stack import BUILD_DIRECTORY
 
+SCHEDULES = "arn:aws:scheduler:eu-west-1:123456789012:schedule/default/jobwarden"
+
 WORKER = {
     "ACCESS_POLICY": "compiled",
     "RETENTION_RULES": "compiled",
@@ -31,6 +33,8 @@ SETTINGS = {
         "LANES": "",
         "DELETE_EXPIRED_QUEUE_URL": "http://127.0.0.1:9/q",
         "CANCEL_STALE_QUEUE_URL": "http://127.0.0.1:9/q",
+        "DELETE_EXPIRED_SCHEDULE_ARN": f"{SCHEDULES}-delete-expired",
+        "CANCEL_STALE_SCHEDULE_ARN": f"{SCHEDULES}-cancel-stale",
     },
     "DeleteExpired": {**WORKER, "RETIRE_JOBS": "false"},
     "CancelStale": WORKER,
@@ -94,6 +98,7 @@ def test_an_unknown_setting_stops_the_start(stack, function):
     [
         ("StartSweep", "DRY_RUN", "no"),
         ("StartSweep", "LANES", "us"),
+        ("StartSweep", "CANCEL_STALE_SCHEDULE_ARN", "jobwarden-cancel-stale"),
         ("CancelStale", "LANES", "ireland=eu-west-1"),
         ("DeleteExpired", "CALLS_PER_SECOND", "0"),
         ("CancelStale", "CALLS_PER_SECOND", "fast"),

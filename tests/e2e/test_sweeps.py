@@ -12,10 +12,12 @@ import signal
 import time
 import urllib.parse
 import urllib.request
+import uuid
 
 import jobwarden_client
 import pytest
 from fleet import identity, observe
+from stack import StackError
 from world import count, wait_until
 
 ENDED = ("SUCCEEDED", "STOPPED_BY_BREAKER", "FAILED")
@@ -361,7 +363,7 @@ def scheduled(world, operation: str) -> dict:
     schedule = next(s for s in world.scheduler.list_schedules()["Schedules"] if s["Name"].endswith(f"-{operation}"))
     return {
         "version": "0",
-        "id": f"0000{time.monotonic_ns():x}",
+        "id": str(uuid.uuid4()),
         "detail-type": "Scheduled Event",
         "source": "aws.scheduler",
         "account": "000000000000",
@@ -400,6 +402,16 @@ def test_a_schedules_event_starts_the_sweep_its_name_says(operation, world, flee
     assert state["dryRun"] is False, "this stack was deployed with DryRun=false"
     if operation == "delete-expired":
         check_only_these_are_gone(world, fleet, due)
+
+
+@pytest.mark.parametrize("name", ["do-not-delete-expired", "jobwarden-cancel-stale-2"])
+def test_a_schedule_that_is_not_the_stacks_starts_nothing(name, world, sweeps):
+    event = scheduled(world, "delete-expired")
+    event["resources"] = [event["resources"][0].rsplit("/", 1)[0] + f"/{name}"]
+    before = known(sweeps, "delete-expired"), known(sweeps, "cancel-stale")
+    with pytest.raises(StackError, match=f"{name}` starts no sweep"):
+        world.stack.invoke("StartSweep", event)
+    assert (known(sweeps, "delete-expired"), known(sweeps, "cancel-stale")) == before
 
 
 def test_a_schedules_event_delivered_twice_starts_one_sweep(world, fleet, due, sweeps):

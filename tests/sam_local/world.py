@@ -16,6 +16,7 @@ import boto3
 from stack import Stack
 
 EVENTS = Path(__file__).resolve().parent.parent.parent / "events"
+SCHEDULES = "arn:aws:scheduler:eu-west-1:123456789012:schedule/default/jobwarden"
 
 
 class Account:
@@ -58,6 +59,9 @@ class Account:
             "JOBWARDEN_CALLS_PER_SECOND": "100",
             "JOBWARDEN_DELETE_EXPIRED_QUEUE_URL": self.queues["delete-expired"],
             "JOBWARDEN_CANCEL_STALE_QUEUE_URL": self.queues["cancel-stale"],
+            # Those of the events.
+            "JOBWARDEN_DELETE_EXPIRED_SCHEDULE_ARN": f"{SCHEDULES}-delete-expired",
+            "JOBWARDEN_CANCEL_STALE_SCHEDULE_ARN": f"{SCHEDULES}-cancel-stale",
             "JOBWARDEN_QUEUE_URL": self.queues.get(function, ""),
             "JOBWARDEN_SCHEDULE_GROUP": "default",
             "JOBWARDEN_SCHEDULE_QUEUE_ARN": f"arn:aws:sqs:{self._stack.region}:{self.id}:delete-expired.fifo",

@@ -26,3 +26,23 @@ def test_every_role_and_right_that_is_listed_exists(template):
 @pytest.mark.parametrize("options", DEPLOYMENTS.values(), ids=DEPLOYMENTS)
 def test_routes_logs_bucket_and_queues_are_as_the_rules_ask(template, options, program):
     assert judges.guard(program, rendered(template, options)) == []
+
+
+def test_each_schedule_starts_the_operation_whose_setting_names_it(template):
+    """The function compares the whole ARN, so a schedule of another name or group would start nothing."""
+    deployed = rendered(template, EVERYTHING)["Resources"]
+    settings = deployed["StartSweep"]["Properties"]["Environment"]["Variables"]
+    named = {name: value for name, value in settings.items() if name.endswith("_SCHEDULE_ARN")}
+    place = "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule"
+    found = {}
+    for schedule in deployed.values():
+        if schedule["Type"] == "AWS::Scheduler::Schedule":
+            properties = schedule["Properties"]
+            name = properties["Name"]["Fn::Sub"]
+            operation = name.removeprefix("${AWS::StackName}-").upper().replace("-", "_")
+            arn = f"{place}/{properties.get('GroupName', 'default')}/{name}"
+            found[f"JOBWARDEN_{operation}_SCHEDULE_ARN"] = {"Fn::Sub": arn}
+            assert properties["Target"]["Arn"] == {"Fn::GetAtt": ["StartSweep", "Arn"]}
+            assert "Input" not in properties["Target"], "the function reads the event that comes without one"
+    assert named == found
+    assert len(named) == 2

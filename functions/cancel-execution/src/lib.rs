@@ -33,7 +33,7 @@ impl<I: ReadJobs + CancelExecutions> CancelExecution<I> {
         let request = call.request.cancel()?;
         let principal = principal(self.caller_identity, &call.identified)?;
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
-        let access = self.access.get().await;
+        let access = self.access.get(now).await;
         let guard = Guard { iot: &self.iot, access: &access, jobs: &self.jobs };
         let answer = guard.cancel(&caller, &request).await?;
         Ok(ApiResponse::ok(200, &answer))

@@ -37,7 +37,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions, B: ObjectStore> DeleteEx
         let request = call.request.delete()?;
         let principal = principal(self.caller_identity, &call.identified)?;
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
-        let access = self.access.get().await;
+        let access = self.access.get(now).await;
         let guard = Guard { iot: &self.iot, access: &access, jobs: &self.jobs };
         let answer = guard.delete(&self.bucket, &caller, &request).await?;
         Ok(ApiResponse::ok(200, &answer))

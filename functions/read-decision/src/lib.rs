@@ -34,7 +34,7 @@ impl<I: ReadJobs> ReadDecision<I> {
         let request = call.request.decision(now)?;
         let principal = principal(self.caller_identity, &call.identified)?;
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
-        let access = self.access.get().await;
+        let access = self.access.get(now).await;
         let hypothetical = request.execution.is_hypothetical();
         permit(&access, &caller, ServiceAction::ReadDecision { on: request.action, hypothetical })?;
         let guard = Guard { iot: &self.iot, access: &access, jobs: &self.jobs };

@@ -75,7 +75,7 @@ impl<B: ObjectStore, L: SignLinks> ReadSweeps<B, L> {
 
     async fn list(&self, caller: &Caller<'_>, request: ApiRequest) -> Result<ApiResponse, ApiError> {
         let wanted = request.list_sweeps()?;
-        let access = self.access.get().await;
+        let access = self.access.get(caller.now).await;
         let asked = wanted.operation.map_or(Operation::ALL.to_vec(), |operation| vec![operation]);
         for operation in asked {
             permit(&access, caller, ServiceAction::ReadSweep { operation })?;
@@ -97,7 +97,7 @@ impl<B: ObjectStore, L: SignLinks> ReadSweeps<B, L> {
     async fn one(&self, caller: &Caller<'_>, request: ApiRequest) -> Result<Sweep, ApiError> {
         let id = request.sweep_id()?;
         let read = ServiceAction::ReadSweep { operation: id.operation() };
-        permit(&*self.access.get().await, caller, read)?;
+        permit(&*self.access.get(caller.now).await, caller, read)?;
         sweep::read(&self.bucket, &id).await.map_err(failed)
     }
 }

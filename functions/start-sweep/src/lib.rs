@@ -3,6 +3,7 @@
 use std::iter;
 
 use aws::gateway::{self, Call};
+use aws::scheduled::SweepSchedules;
 use jiff::Timestamp;
 use object_store::ObjectStore;
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ pub struct StartSweep<B, Q> {
     pub access: Current<AccessPolicy>,
     /// Which authorizer says who calls.
     pub caller_identity: CallerIdentity,
+    /// The schedules that start sweeps.
+    pub schedules: SweepSchedules,
     /// The lanes besides the home lane.
     pub lanes: Lanes,
     /// Whether the deployment allows dry runs only.
@@ -36,14 +39,24 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
     /// Answers one event: a call of the API, or a schedule's.
     ///
     /// # Errors
-    /// When a schedule's event cannot start its sweep; it is delivered again, or ends in the
-    /// dead-letter queue.
+    /// When the event is no call and no firing of the stack's own schedules, or a schedule's sweep cannot be
+    /// started. The event is delivered again, or ends in the dead-letter queue.
     pub async fn handle(&self, event: Value, now: Timestamp) -> Result<Value, Cause> {
         if gateway::is_call(&event) {
             let response = gateway::answer(event, |call| self.called(call, now)).await;
             return Ok(serde_json::to_value(response)?);
         }
-        self.start_everywhere(scheduled(&event)?, now).await
+        let fired = self.schedules.read(&event)?;
+        let trigger = Trigger {
+            operation: fired.operation,
+            lane: None,
+            dry_run: None,
+            release_plan: None,
+            requested_by: format!("schedule {}", fired.schedule),
+            now: fired.time,
+            id: fired.id,
+        };
+        self.start_everywhere(trigger, now).await
     }
 
     /// Starts a schedule's sweep in each lane, the home lane first. One that cannot be started keeps no other
@@ -88,7 +101,7 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
             releases_plan: request.release_plan.is_some(),
         };
         let caller = Caller { principal: &principal, now, request_id: &call.request_id };
-        permit(&*self.access.get().await, &caller, action)?;
+        permit(&*self.access.get(now).await, &caller, action)?;
         // After that: whoever may not start a sweep does not learn which lanes there are.
         let lane = known.transpose().map(|lane| lane.cloned());
         let trigger = Trigger {
@@ -108,33 +121,4 @@ impl<B: ObjectStore, Q: SliceQueue> StartSweep<B, Q> {
         })?;
         Ok(ApiResponse::ok(202, &sweep.view()))
     }
-}
-
-/// What a schedule asks for. Its name ends in the operation: `STACK-delete-expired`.
-fn scheduled(event: &Value) -> Result<Trigger, Cause> {
-    let text = |name: &str| event.get(name).and_then(Value::as_str);
-    let schedule = event.get("resources").and_then(|resources| resources.get(0)).and_then(Value::as_str);
-    let (Some("aws.scheduler"), Some(schedule), Some(id)) = (text("source"), schedule, text("id")) else {
-        return Err("the event is neither a call of the API nor one of EventBridge Scheduler".into());
-    };
-    let operation = Operation::ALL
-        .into_iter()
-        .find(|operation| schedule.ends_with(operation.as_str()))
-        .ok_or_else(|| {
-            format!(
-                "the schedule `{schedule}` names no operation; end its name in delete-expired or cancel-stale"
-            )
-        })?;
-    let time = text("time").ok_or("the schedule's event has no time")?;
-    let now = time.parse().map_err(|error| format!("the schedule's time `{time}` is no time: {error}"))?;
-    let requested_by = format!("schedule {schedule}");
-    Ok(Trigger {
-        operation,
-        lane: None,
-        dry_run: None,
-        release_plan: None,
-        requested_by,
-        now,
-        id: id.to_owned(),
-    })
 }

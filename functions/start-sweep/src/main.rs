@@ -17,20 +17,22 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Cause> {
-    let (caller_identity, access_policy, bucket, (dry_run_only, lanes), queues) = Settings::read(|vars| {
-        let queues = vec![
-            (Operation::DeleteExpired, vars.delete_expired_queue_url()),
-            (Operation::CancelStale, vars.cancel_stale_queue_url()),
-        ];
-        let sweeps = (vars.dry_run(), vars.lanes());
-        (vars.caller_identity(), vars.access_policy(), vars.bucket(), sweeps, queues)
-    })?;
+    let (caller_identity, access_policy, bucket, (dry_run_only, lanes, schedules), queues) =
+        Settings::read(|vars| {
+            let queues = vec![
+                (Operation::DeleteExpired, vars.delete_expired_queue_url()),
+                (Operation::CancelStale, vars.cancel_stale_queue_url()),
+            ];
+            let sweeps = (vars.dry_run(), vars.lanes(), vars.sweep_schedules());
+            (vars.caller_identity(), vars.access_policy(), vars.bucket(), sweeps, queues)
+        })?;
     let config = aws::sdk::config().await;
     let function = StartSweep {
         bucket: aws::bucket::open(&bucket)?,
         queue: aws::queue::Queues::new(&config, queues),
         access: documents::open(&access_policy, &config).await?,
         caller_identity,
+        schedules,
         lanes,
         dry_run_only,
     };

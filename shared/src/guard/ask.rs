@@ -71,7 +71,7 @@ impl<I: ReadJobs> Guard<'_, I> {
         let (facts, now, purpose) = match execution {
             AskedExecution::Described { job_id, thing_name, execution_number } => {
                 let needs = self.access.needs(caller.principal, *action);
-                let facts = self.read(needs, (job_id, thing_name), *execution_number).await?;
+                let facts = self.read(needs, (job_id, thing_name), *execution_number, caller.now).await?;
                 (facts, caller.now, Purpose::Ask)
             }
             AskedExecution::Hypothetical { facts, now } => ((**facts).clone(), *now, Purpose::Suppose),

@@ -36,7 +36,7 @@ impl<I: ReadJobs + CancelExecutions> Guard<'_, I> {
         let terms = Terms { dry_run: request.dry_run, ..terms };
         let needs = self.access.needs(caller.principal, ExecutionAction::Cancel);
         for _ in 0..TRIES {
-            let facts = self.read(needs, (&request.job_id, &request.thing_name), None).await?;
+            let facts = self.read(needs, (&request.job_id, &request.thing_name), None, caller.now).await?;
             let decision = self.decide(caller, Purpose::Act, ExecutionAction::Cancel, &facts, terms)?;
             let WholeFacts { execution, job, .. } = facts;
             check_version(request.expected_version, &execution)?;

@@ -67,7 +67,7 @@ impl<I: ReadJobs + CancelExecutions + DeleteExecutions> Guard<'_, I> {
         let terms = Terms { dry_run: *dry_run, ..terms };
         let needs = self.access.needs(caller.principal, ExecutionAction::Delete);
         for _ in 0..TRIES {
-            let facts = self.read(needs, (job_id, thing_name), Some(*execution_number)).await?;
+            let facts = self.read(needs, (job_id, thing_name), Some(*execution_number), caller.now).await?;
             let decision = self.decide(caller, Purpose::Act, ExecutionAction::Delete, &facts, terms)?;
             let WholeFacts { execution, job, .. } = facts;
             check_deletable(*force, &execution)?;

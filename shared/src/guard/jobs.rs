@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use jiff::Timestamp;
 
+use crate::age::Moment;
 use crate::execution::JobFacts;
 use crate::ids::JobId;
 use crate::ports::{ReadError, ReadJobs};
@@ -19,17 +20,22 @@ const CAPACITY: usize = 256;
 /// The jobs read lately.
 #[derive(Debug, Default)]
 pub struct JobCache {
-    read: Mutex<HashMap<JobId, (Instant, JobFacts)>>,
+    read: Mutex<HashMap<JobId, (Moment, JobFacts)>>,
 }
 
 impl JobCache {
     /// The job and its tags, at most five seconds old. Failures are not kept.
-    pub(super) async fn get<I: ReadJobs>(&self, iot: &I, job: &JobId) -> Result<JobFacts, ReadError> {
-        let now = Instant::now();
+    pub(super) async fn get<I: ReadJobs>(
+        &self,
+        iot: &I,
+        job: &JobId,
+        now: Timestamp,
+    ) -> Result<JobFacts, ReadError> {
+        let now = Moment::at(now);
         {
             let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((at, facts)) = read.get(job).filter(|(at, _)| now.duration_since(*at) < KEPT) {
-                tracing::debug!(job_id = %job, age_ms = at.elapsed().as_millis() as u64, "job taken from cache");
+            if let Some((at, facts)) = read.get(job).filter(|(at, _)| !at.is_past(KEPT, now)) {
+                tracing::debug!(job_id = %job, age_ms = at.age(now).as_millis() as u64, "job taken from cache");
                 return Ok(facts.clone());
             }
         }

@@ -129,12 +129,13 @@ impl<I: ReadJobs> Guard<'_, I> {
         needs: Needs,
         (job, thing): (&JobId, &ThingName),
         number: Option<ExecutionNumber>,
+        now: Timestamp,
     ) -> Result<WholeFacts, GuardError> {
         let execution = self.iot.describe_execution(job, thing, number);
         let groups = wanted(needs.thing_groups, self.iot.thing_groups(thing));
         let attributes = wanted(needs.thing_attributes, self.iot.thing_attributes(thing));
         let (execution, facts, groups, attributes) =
-            futures_util::join!(execution, self.jobs.get(self.iot, job), groups, attributes);
+            futures_util::join!(execution, self.jobs.get(self.iot, job, now), groups, attributes);
         let execution = execution?;
         let number = execution.row.execution_number;
         let listed = wanted(needs.retry_attempt, self.iot.listed_execution(job, thing, number)).await?;

@@ -514,8 +514,9 @@ struct RuleOfJob {
 }
 
 impl RuleOfJob {
+    /// Slices run on several machines: what a clock that was ahead has written is not believed for longer.
     fn is_fresh(&self, now: Timestamp) -> bool {
-        now.duration_since(self.read_at) < BELIEVED
+        (SignedDuration::ZERO..BELIEVED).contains(&now.duration_since(self.read_at))
     }
 }
 
@@ -563,6 +564,14 @@ mod tests {
 
     use super::*;
     use crate::execution::scenes::row;
+
+    #[test]
+    fn what_was_read_by_a_clock_that_was_ahead_is_read_again() {
+        let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let read = RuleOfJob { rule: None, read_at: at(0) };
+        let fresh = [-3600, -1, 0, 899, 900].map(|seconds| read.is_fresh(at(seconds)));
+        assert_eq!(fresh, [false, false, true, true, false]);
+    }
 
     /// A success of a job on a thing, ended at a second.
     fn success((job, thing): (u32, u32), ended: i64, due: bool) -> Success {
