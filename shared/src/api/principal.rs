@@ -117,7 +117,7 @@ fn from_claims(claims: &HashMap<String, Value>) -> Option<User> {
         let claim = claim.map(Value::to_string).unwrap_or_default();
         tracing::warn!(
             event = "groups_unreadable",
-            caller = quoted(&id),
+            principal = id,
             claim = quoted(&claim),
             "the claim of groups has no documented form; the caller has no group"
         );
