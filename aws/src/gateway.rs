@@ -1,5 +1,7 @@
 //! API Gateway's events: into the API's requests, and its answers back.
 
+use std::collections::BTreeMap;
+
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
@@ -80,26 +82,19 @@ where
 fn call(mut event: Value) -> Result<Call, ApiError> {
     sizes(&event).check()?;
     let media = Media::preferred(accept(&event));
+    let query = query(&mut event)?;
     // No other header matters here, and one that is not ASCII must not make the request unreadable.
     if let Some(event) = event.as_object_mut() {
         event.remove("headers");
         event.remove("multiValueHeaders");
     }
-    let event: ApiGatewayProxyRequest = serde_json::from_value(event).map_err(|error| {
-        let message = "the request cannot be read; it is no event of a REST API";
-        ApiError { cause: Some(error.into()), ..ApiError::new(ErrorCode::InvalidRequest, message) }
-    })?;
+    let event: ApiGatewayProxyRequest = serde_json::from_value(event).map_err(unreadable)?;
     let context = event.request_context;
-    let mut request = ApiRequest {
+    let request = ApiRequest {
         path: event.path_parameters.into_iter().collect(),
+        query,
         body: body(event.body, event.is_base64_encoded)?,
-        ..ApiRequest::default()
     };
-    let multiple = &event.multi_value_query_string_parameters;
-    let query = if multiple.is_empty() { &event.query_string_parameters } else { multiple };
-    for (name, value) in query.iter() {
-        request.query.entry(name.to_owned()).or_default().push(value.to_owned());
-    }
     let claims = context.authorizer.fields.get("claims").and_then(Value::as_object);
     Ok(Call {
         request,
@@ -112,6 +107,22 @@ fn call(mut event: Value) -> Result<Call, ApiError> {
         request_id: context.request_id.unwrap_or_default(),
         media,
     })
+}
+
+fn unreadable(error: serde_json::Error) -> ApiError {
+    let message = "the request cannot be read; it is no event of a REST API";
+    ApiError { cause: Some(error.into()), ..ApiError::new(ErrorCode::InvalidRequest, message) }
+}
+
+/// Takes the query out of the event: the event type's own query panics at a parameter with an empty list.
+fn query(event: &mut Value) -> Result<BTreeMap<String, Vec<String>>, ApiError> {
+    let mut take = |name: &str| event.get_mut(name).map(Value::take).unwrap_or_default();
+    let (single, multiple) = (take("queryStringParameters"), take("multiValueQueryStringParameters"));
+    let single: Option<BTreeMap<String, String>> = serde_json::from_value(single).map_err(unreadable)?;
+    let multiple: Option<BTreeMap<String, Vec<String>>> =
+        serde_json::from_value(multiple).map_err(unreadable)?;
+    let single = single.unwrap_or_default().into_iter().map(|(name, value)| (name, vec![value]));
+    Ok(multiple.filter(|multiple| !multiple.is_empty()).unwrap_or_else(|| single.collect()))
 }
 
 /// The header that says which kinds of answer the client takes; the gateway keeps the client's own spelling of names.
@@ -239,5 +250,33 @@ mod tests {
             let (answer, seen) = answered(parts).await;
             assert_eq!((answer.status_code, seen), (200, true), "{answer:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_query_in_whatever_form_is_read_or_refused_and_never_a_crash() {
+        for (parts, status) in [
+            (json!({"multiValueQueryStringParameters": {"a": ["1", "2"]}}), 200),
+            (json!({"queryStringParameters": {"a": "1"}, "multiValueQueryStringParameters": {}}), 200),
+            (json!({"multiValueQueryStringParameters": {"a": [null]}}), 400),
+            (json!({"multiValueQueryStringParameters": {"a": [1]}}), 400),
+            (json!({"multiValueQueryStringParameters": {"a": "1"}}), 400),
+            (json!({"multiValueQueryStringParameters": ["a"]}), 400),
+            (json!({"queryStringParameters": {"a": []}}), 400),
+            (json!({"queryStringParameters": {"a": null}}), 400),
+            (json!({"queryStringParameters": "a=1"}), 400),
+            // The requests know what to say of it; see below.
+            (json!({"multiValueQueryStringParameters": {"a": []}}), 200),
+        ] {
+            let (answer, seen) = answered(parts.clone()).await;
+            assert_eq!((answer.status_code, seen), (status, status == 200), "{parts}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_parameter_with_an_empty_list_is_one_without_a_value() {
+        let mut event = json!({"httpMethod": "PUT", "requestContext": {"httpMethod": "PUT", "identity": {}}});
+        event["multiValueQueryStringParameters"] = json!({"force": []});
+        let told = call(event).unwrap().request.cancel().unwrap_err().message;
+        assert!(told.contains("force: is given 0 times; give it once"), "{told}");
     }
 }

@@ -136,21 +136,41 @@ async fn what_a_caller_writes_is_quoted_wherever_it_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callers_name_is_a_text_to_log_and_policy() {
+async fn a_session_whose_name_aws_does_not_allow_is_nobody() {
     for text in hostile() {
         let (log, _guard) = Log::begin();
         let stage = Stage::with(Status::Queued);
-        let caller = format!("arn:aws:sts::123456789012:assumed-role/jobwarden-nobody/{text}");
+        let caller = format!("arn:aws:sts::123456789012:assumed-role/jobwarden-force/{text}");
         stage.cancel(&caller, &[], "").await.is(403, "AccessDeniedException");
         assert_eq!(stage.status(), Some(Status::Queued));
-        let decided = log.of("decision");
-        // A name with a slash is no session's, and so nobody's.
-        assert_eq!(decided.len(), usize::from(!text.contains('/')), "{text:?}");
-        for line in &decided {
-            assert_eq!((&line["principal"], &line["outcome"]), (&json!(caller), &json!("noPermit")));
-        }
         assert_eq!(log.of("request_refused").len(), 1);
-        assert_eq!(log.text().matches('\n').count(), 1 + decided.len(), "{text:?}");
+        assert_eq!(log.text().lines().count(), 1, "{text:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn verified_claims_are_texts_to_log_and_policy() {
+    for text in hostile() {
+        let (log, _guard) = Log::begin();
+        let stage = Stage::with(Status::Queued);
+        let visible: String = text.chars().filter(char::is_ascii_graphic).collect();
+        let mut event = cancel_event("", &[], "");
+        event["requestContext"]["authorizer"] = json!({"claims": {
+            "iss": "https://idp", "sub": format!("x{visible}"), "name": text, "cognito:groups": text,
+        }});
+        let mut function = canceller(&stage, AccessPolicy::shipped().unwrap());
+        function.caller_identity = CallerIdentity::Claims;
+        let answer: Answer = function.handle(event, now()).await.into();
+        answer.is(403, "AccessDeniedException");
+        assert_eq!(stage.status(), Some(Status::Queued));
+        let decided = log.of("decision");
+        assert_eq!(decided[0]["principal"], json!(format!("https://idp#x{visible}")));
+        assert_eq!(decided[0]["outcome"], "noPermit");
+        // No text here is a group's name, and that is told.
+        let unreadable = log.of("groups_unreadable");
+        assert_eq!(unreadable[0]["principal"], decided[0]["principal"]);
+        assert_eq!((unreadable.len(), log.of("request_refused").len()), (1, 1), "{text:?}");
+        assert_eq!(log.text().lines().count(), 3, "{text:?}");
         assert!(!log.text().contains(|c: char| c != '\n' && acts(c)), "{}", log.text());
     }
 }
