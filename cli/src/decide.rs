@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::access::{DecidingPolicy, ExecutionAction};
 use shared::execution::Status;
+use shared::json::object;
 
 use crate::connection::{Connection, decoded};
 use crate::explain::status;
@@ -66,7 +67,8 @@ impl Question {
         put("expectedVersion", self.expected_version.map(|version| json!(version)));
         put("status", self.status.map(|status| json!(status)));
         put("now", self.now.map(|now| json!(now)));
-        let execution = self.execution.as_deref().map(serde_json::from_str).transpose();
+        let read = |text: &String| object::<Map<String, Value>>(text.as_bytes()).map(Value::from);
+        let execution = self.execution.as_ref().map(read).transpose();
         put("execution", execution.map_err(|error| Failure::usage(format!("--execution: {error}")))?);
         Ok(body.into())
     }

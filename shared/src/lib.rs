@@ -12,6 +12,7 @@ pub mod execution;
 pub mod expiry;
 pub mod guard;
 pub mod ids;
+pub mod json;
 pub mod lane;
 pub mod legible;
 pub mod meter;

@@ -13,6 +13,7 @@ mod api;
 #[cfg(feature = "functions")]
 mod audit;
 mod blockers;
+mod bodies;
 #[cfg(feature = "functions")]
 mod decisions;
 #[cfg(feature = "functions")]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::body::{Members, report};
+use super::body::{Body, report};
 use super::request::force_of;
 use super::{ApiError, ApiRequest};
 use crate::access::{ExecutionAction, Explanation, HypotheticalExecution};
@@ -23,7 +23,7 @@ impl ApiRequest {
     pub fn decision(mut self, now: Timestamp) -> Result<DecisionRequest, ApiError> {
         let mut violations = Vec::new();
         self.refuse_rest_of_query("none", &mut violations);
-        let Some(mut members) = report(Members::parse(&self.body), &mut violations) else {
+        let Some(mut members) = report(Body::parse(&self.body), &mut violations) else {
             return Err(violations.into());
         };
         let action =
@@ -49,7 +49,7 @@ impl ApiRequest {
 }
 
 fn described(
-    members: &mut Members,
+    members: &mut Body,
     action: Option<ExecutionAction>,
     violations: &mut Vec<Violation>,
 ) -> Option<AskedExecution> {
@@ -66,15 +66,17 @@ fn described(
         }
         _ => {}
     }
+    members.without(&["execution", "now"]);
     Some(AskedExecution::Described { job_id: job_id?, thing_name: thing_name?, execution_number })
 }
 
 fn hypothetical(
-    members: &mut Members,
+    members: &mut Body,
     status: Status,
     now: Timestamp,
     violations: &mut Vec<Violation>,
 ) -> Option<AskedExecution> {
+    members.without(&["jobId", "thingName", "executionNumber"]);
     let execution: Option<HypotheticalExecution> = members.object("execution", "an object", violations);
     let now = members.parsed("now", time, violations).unwrap_or(now);
     let facts = execution.unwrap_or_default().facts(status, now);
@@ -179,6 +181,12 @@ mod tests {
         for now in ["1970-01-01T00:00:00Z", "9999-12-30T22:00:00Z"] {
             assert!(asked(json!({"now": now, "execution": {"queuedAge": "3650w"}})).is_ok(), "{now}");
         }
+    }
+
+    #[test]
+    fn a_list_does_not_pass_for_an_object() {
+        let message = asked(json!({"execution": {"jobRetryLimits": [2, 1]}})).unwrap_err().message;
+        assert!(message.contains("expected a JSON object"), "{message}");
     }
 
     #[test]
