@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use shared::access::{DecidingPolicy, ExecutionAction};
 use shared::execution::Status;
 use shared::json::object;
+use shared::time::timestamp;
 
 use crate::connection::{Connection, decoded};
 use crate::explain::status;
@@ -46,7 +47,7 @@ pub(crate) struct Question {
     #[arg(long, value_name = "JSON", requires = "status")]
     execution: Option<String>,
     /// The time of the request that is made up.
-    #[arg(long, value_name = "TIME", requires = "status")]
+    #[arg(long, value_parser = timestamp, value_name = "TIME", requires = "status")]
     now: Option<Timestamp>,
 }
 

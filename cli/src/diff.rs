@@ -26,6 +26,7 @@ use shared::operation::Operation;
 use shared::ports::Force;
 use shared::retention::{Retention, Verdict};
 use shared::sweep::Prognosis;
+use shared::time::timestamp;
 
 use crate::connection::Connection;
 use crate::failure::{Exit, Failure};
@@ -55,7 +56,7 @@ pub(crate) struct Question {
     #[arg(long, value_name = "DAY", conflicts_with = "fleet")]
     to: Option<Date>,
     /// The time at which to decide. For records that of their own decision if it is left out; the present for a fleet.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_parser = timestamp, value_name = "TIME")]
     now: Option<Timestamp>,
 }
 

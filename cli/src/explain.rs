@@ -11,6 +11,7 @@ use shared::execution::Status;
 use shared::json;
 use shared::operation::Operation;
 use shared::sweep::Prognosis;
+use shared::time::timestamp;
 
 use crate::failure::Failure;
 use crate::policy;
@@ -27,7 +28,7 @@ pub(crate) struct Question {
     #[arg(long, value_name = "JSON", default_value = "{}")]
     execution: String,
     /// The time of the sweep. The present one if it is left out.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_parser = timestamp, value_name = "TIME")]
     now: Option<Timestamp>,
 }
 

@@ -189,6 +189,20 @@ fn json_that_repeats_a_member_or_begins_with_a_byte_order_mark_is_refused() {
     assert!(code == 5 && complaint.contains("it begins with a byte order mark"), "{complaint}");
 }
 
+#[test]
+fn a_time_before_1970_is_told_as_itself() {
+    let ask = |command: &[&str]| told(&[command, &["--now=-000001-01-01T00:00:00Z"]].concat());
+    for command in [
+        &["policy", "explain", "policies", "--status", "FAILED"][..],
+        &["policy", "diff", "policies"],
+        &["decide", "cancel", "--status", "QUEUED"],
+    ] {
+        let (code, _, complaint) = ask(command);
+        let expected = "`-000001-01-01T00:00:00Z` must be a time such as 2026-11-23T07:00:00Z, from 1970 on";
+        assert!(code == 2 && complaint.contains(expected), "{complaint}");
+    }
+}
+
 /// The shipped policies, changed.
 fn policies(name: &str, rules: impl Fn(&str) -> String, more: &str) -> PathBuf {
     let folder = scratch(name);
@@ -291,7 +305,7 @@ fn a_fleet_that_makes_no_sense_is_told_with_its_line() {
     check(r#"{"status": "DONE"}"#, "unknown variant `DONE`");
     check(r#"{"status": "FAILED", "colour": 1}"#, "unknown field `colour`");
     check(r#"{"status": "FAILED", "group": "x"}"#, "say nothing without an `action`");
-    check(r#"{"status": "FAILED", "execution": {"queuedAge": "soon"}}"#, "`soon` must be an age");
+    check(r#"{"status": "FAILED", "execution": {"queuedAge": "soon"}}"#, "queuedAge: `soon` is no age");
 }
 
 #[test]

@@ -22,3 +22,4 @@ pub mod report_page;
 pub mod retention;
 pub mod source_text;
 pub mod sweep;
+pub mod time;

@@ -16,6 +16,7 @@ mod blockers;
 mod bodies;
 #[cfg(feature = "functions")]
 mod decisions;
+mod durations;
 #[cfg(feature = "functions")]
 mod events;
 #[cfg(feature = "functions")]

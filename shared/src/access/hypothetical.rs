@@ -9,7 +9,7 @@ use super::{AskedFacts, WholeFacts};
 use crate::execution::{Execution, ExecutionRow, Job, JobFacts, RetryLimits, Status};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version, quoted};
 use crate::json::Object;
-use crate::retention::fixed_length;
+use crate::time::{self, DurationError, Units};
 
 /// The account of what is made up.
 pub(super) const ACCOUNT: &str = "123456789012";
@@ -62,7 +62,9 @@ impl HypotheticalExecution {
         let thing_name =
             ThingName::parse(&name(&self.thing_name, "a-thing")).map_err(|error| error.to_string())?;
         let namespace_id = self.job_namespace_id.as_deref().map(NamespaceId::parse).transpose();
-        let ago = |given: &Option<String>, ordinary| before(now, given.as_deref().unwrap_or(ordinary));
+        let ago = |name: &str, given: &Option<String>, ordinary| {
+            before(now, given.as_deref().unwrap_or(ordinary)).map_err(|problem| format!("{name}: {problem}"))
+        };
         let HypotheticalRetryLimits { failed, timed_out } = self.job_retry_limits.unwrap_or_default().0;
         let retry_limits =
             RetryLimits { failed: failed.unwrap_or_default(), timed_out: timed_out.unwrap_or_default() };
@@ -72,9 +74,9 @@ impl HypotheticalExecution {
             thing_name,
             execution_number: ExecutionNumber::new(self.execution_number.unwrap_or(1)),
             status,
-            queued_at: ago(&self.queued_age, "3h")?,
-            started_at: if waits { None } else { Some(ago(&self.started_age, "2h")?) },
-            last_updated_at: ago(&self.last_updated_age, "1h")?,
+            queued_at: ago("queuedAge", &self.queued_age, "3h")?,
+            started_at: if waits { None } else { Some(ago("startedAge", &self.started_age, "2h")?) },
+            last_updated_at: ago("lastUpdatedAge", &self.last_updated_age, "1h")?,
             retry_attempt,
         };
         let execution = Execution {
@@ -124,6 +126,17 @@ const FIRST: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 
 /// The time that lies so long before `now`.
 fn before(now: Timestamp, age: &str) -> Result<Timestamp, String> {
-    let time = fixed_length(age).ok().and_then(|age| now.checked_sub(age).ok()).filter(|time| *time >= FIRST);
-    time.ok_or_else(|| format!("`{age}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
+    let length = match time::duration(age, Units::ToSeconds) {
+        Ok(length) => Some(length),
+        Err(DurationError::TooLong) => None,
+        Err(
+            problem @ (DurationError::Form(_)
+            | DurationError::MinutesOrMonths(_)
+            | DurationError::NotFixed(_)),
+        ) => return Err(format!("{} is no age: {problem}", quoted(age))),
+    };
+    let at = length.and_then(|length| now.checked_sub(length).ok()).filter(|at| *at >= FIRST);
+    at.ok_or_else(|| {
+        format!("{} before {now} is before the year 0, the first that policies know", quoted(age))
+    })
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo};
+use jiff::SignedDuration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -14,12 +14,14 @@ use super::{ArchiveKind, Breaker, Hundredths, Limit, Retention, Rule, Terms};
 use crate::digest;
 use crate::execution::Status;
 use crate::source_text::{Problem, Problems, line_of};
+use crate::time::{self, DurationError, Units};
 
 /// What rules and the default say.
 const TERMS: [&str; 5] = ["delete_after", "keep_last", "cancel_after", "archive", "retire_jobs"];
 
 const FLOOR: SignedDuration = SignedDuration::from_hours(1);
 const CEILING: SignedDuration = SignedDuration::from_hours(24 * 3650);
+const TOO_LONG: &str = "the most is ten years (3650d); write \"never\" to keep for ever";
 
 /// The most successes that a rule may keep of each thing.
 const MOST_LAST: u32 = 100;
@@ -397,35 +399,18 @@ impl Reader<'_> {
     }
 }
 
-/// Why a text is no length of time that is always the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LengthError {
-    /// It is no length of time.
-    NoLength,
-    /// Months and years differ.
-    NotFixed,
-}
-
-/// Reads a length of time, such as `1d 12h`, whose days have 24 hours.
-pub(crate) fn fixed_length(input: &str) -> Result<SignedDuration, LengthError> {
-    let span: Span = input.parse().map_err(|_| LengthError::NoLength)?;
-    if span.get_years() != 0 || span.get_months() != 0 {
-        return Err(LengthError::NotFixed);
-    }
-    span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| LengthError::NoLength)
-}
-
 fn duration(input: &str) -> Result<SignedDuration, String> {
-    let usage = "write days and hours, such as \"90d\" or \"1d 12h\", or \"never\"";
-    let duration = fixed_length(input).map_err(|problem| match problem {
-        LengthError::NoLength => usage.to_owned(),
-        LengthError::NotFixed => format!("months and years have no fixed length; {usage}"),
+    let duration = time::duration(input, Units::ToHours).map_err(|problem| match problem {
+        DurationError::TooLong => TOO_LONG.to_owned(),
+        DurationError::Form(_) | DurationError::MinutesOrMonths(_) | DurationError::NotFixed(_) => {
+            format!("{problem}, or \"never\"")
+        }
     })?;
     if duration < FLOOR {
         return Err("the least is one hour (1h)".to_owned());
     }
     if duration > CEILING {
-        return Err("the most is ten years (3650d); write \"never\" to keep for ever".to_owned());
+        return Err(TOO_LONG.to_owned());
     }
     Ok(duration)
 }
@@ -480,7 +465,7 @@ archive = "summary"
 
     #[test]
     fn zero_is_an_error_and_so_is_anything_under_the_floor() {
-        for short in ["0d", "0h", "59m", "-7d", "-7d 1h"] {
+        for short in ["0d", "0h", "0w 0d 0h"] {
             let problems = problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{short}\""));
             assert!(problems.contains("the least is one hour"), "{short}: {problems}");
         }
@@ -515,11 +500,26 @@ archive = "summary"
     }
 
     #[test]
-    fn durations_that_have_no_fixed_length_or_no_unit_are_errors() {
-        for (bad, months) in [("1mo", true), ("1y", true), ("30", false), ("soon", false), ("", false)] {
+    fn a_duration_that_is_not_documented_is_an_error_that_says_what_is() {
+        let usage = "write weeks, days and hours, such as \"90d\", \"2w\" or \"1d 12h\", or \"never\"";
+        for (bad, why) in [
+            ("60m", "m could mean minutes or months; "),
+            ("1mo", "months and years have no fixed length; "),
+            ("1y", "months and years have no fixed length; "),
+            ("60min", ""),
+            ("3600s", ""),
+            ("PT1H", ""),
+            ("24:00:00", ""),
+            ("1,000h", ""),
+            ("90d ", ""),
+            ("-7d", ""),
+            ("30", ""),
+            ("soon", ""),
+            ("", ""),
+        ] {
             let problems = problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{bad}\""));
-            assert!(problems.contains("write days and hours"), "{problems}");
-            assert_eq!(problems.contains("months and years have no fixed length"), months, "{problems}");
+            let told = format!("r.toml:8: delete_after.SUCCEEDED of rule `fw` is `{bad}`: {why}{usage}");
+            assert_eq!(problems, told);
         }
         assert!(problems(r#"SUCCEEDED = "7d""#, "SUCCEEDED = 7").contains("must be a text"));
         assert!(problems(r#"SUCCEEDED = "7d""#, r#"SUCCEEDED = "3651d""#).contains("the most is ten years"));
@@ -718,7 +718,7 @@ archive = "summary"
         };
         assert_eq!(limit("1h"), Ok(Limit::After(SignedDuration::from_hours(1))));
         assert_eq!(limit("3650d"), Ok(Limit::After(SignedDuration::from_hours(87_600))));
-        for bad in ["59m 59s", "3650d 1s"] {
+        for bad in ["0h", "3650d 1h", "99999999999999999999w"] {
             assert!(limit(bad).is_err(), "{bad}");
         }
     }
