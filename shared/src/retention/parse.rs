@@ -170,12 +170,20 @@ impl Reader<'_> {
             return None;
         };
         let mut names = BTreeSet::new();
-        let mut rules = Vec::new();
+        let mut rules: Vec<Rule> = Vec::new();
         for value in array.iter() {
             let rule = self.table(value, "[[rule]]").and_then(|table| self.rule(table, &value.span()));
             if let Some(rule) = rule {
                 if rule.name == "default" || !names.insert(rule.name.clone()) {
                     let message = format!("the name `{}` is taken; give each rule its own", rule.name);
+                    self.report(&value.span(), message);
+                }
+                if let Some(earlier) = rules.iter().find(|earlier| earlier.scope.covers(&rule.scope)) {
+                    let message = format!(
+                        "rule `{0}` decides nothing, because rule `{1}` before it is for all of its jobs; put `{0}` \
+                         before `{1}`, or take it out",
+                        rule.name, earlier.name
+                    );
                     self.report(&value.span(), message);
                 }
                 rules.push(rule);
@@ -222,7 +230,7 @@ impl Reader<'_> {
             Some(value) => self.keep_last(value, place, delete_after.as_ref()).map(Some),
         };
         let archive = self.archive(table, place, span);
-        let retire_jobs = self.retire_jobs(table, place);
+        let retire_jobs = self.retire_jobs(table, place, delete_after.as_ref());
         let (cancel_after, cancel_running_after) = cancel?;
         Some(Terms {
             delete_after: delete_after?,
@@ -234,7 +242,12 @@ impl Reader<'_> {
         })
     }
 
-    fn retire_jobs(&mut self, table: &Table<'_>, place: &str) -> Option<bool> {
+    fn retire_jobs(
+        &mut self,
+        table: &Table<'_>,
+        place: &str,
+        delete_after: Option<&BTreeMap<Status, Limit>>,
+    ) -> Option<bool> {
         let Some(value) = table.get("retire_jobs") else { return Some(false) };
         let told = value.get_ref().as_bool();
         if told.is_none() {
@@ -249,6 +262,16 @@ impl Reader<'_> {
                 "retire_jobs and keep_last of {place} exclude each other: before a success may go behind the \
                  last ones, its thing is looked at, which costs as many calls as deleting it; leave one of \
                  them out"
+            );
+            self.report(&value.span(), message);
+            return None;
+        }
+        let keeps_all =
+            delete_after.is_some_and(|limits| limits.values().all(|limit| *limit == Limit::Never));
+        if told == Some(true) && keeps_all {
+            let message = format!(
+                "retire_jobs of {place} deletes no job, because its delete_after keeps every execution for ever; \
+                 leave it out, or give a status a duration"
             );
             self.report(&value.span(), message);
             return None;
@@ -647,6 +670,62 @@ archive = "summary"
     }
 
     #[test]
+    fn a_rule_that_deletes_nothing_deletes_no_whole_job() {
+        let rule = |limits: &str| {
+            let limits: String = FINE
+                .lines()
+                .map(|line| match line.split_once(" = { ") {
+                    Some(("delete_after", _)) => format!("delete_after = {{ {limits} }}\n"),
+                    _ => format!("{line}\n"),
+                })
+                .collect();
+            Retention::parse("r.toml", &limits.replacen("[default]", "retire_jobs = true\n[default]", 1))
+        };
+        let never = r#"SUCCEEDED = "never", FAILED = "never", TIMED_OUT = "never", REJECTED = "never", REMOVED = "never", CANCELED = "never""#;
+        assert_eq!(
+            rule(never).unwrap_err().to_string(),
+            "r.toml:10: retire_jobs of rule `fw` deletes no job, because its delete_after keeps every execution for \
+             ever; leave it out, or give a status a duration"
+        );
+        assert!(rule(&never.replacen("never", "7d", 1)).is_ok());
+    }
+
+    #[test]
+    fn a_rule_whose_jobs_an_earlier_rule_takes_is_an_error() {
+        let check = |first: &str, second: &str, is_dead: bool| {
+            let rule = |name: &str, scope: &str| {
+                format!(
+                    "[[rule]]\nname = \"{name}\"\n{scope}\narchive = \"summary\"\ndelete_after = {{ SUCCEEDED = \"7d\", \
+                     FAILED = \"7d\", TIMED_OUT = \"7d\", REJECTED = \"7d\", REMOVED = \"7d\", CANCELED = \"7d\" }}\n"
+                )
+            };
+            let rules = format!("{}{}[default]", rule("first", first), rule("second", second));
+            let parsed = Retention::parse("r.toml", &FINE.replacen("[default]", &rules, 1));
+            let told = "rule `second` decides nothing, because rule `first` before it is for all of its jobs; put \
+                        `second` before `first`, or take it out";
+            let told = is_dead.then(|| format!("r.toml:{}: {told}", 14 + first.lines().count()));
+            assert_eq!(parsed.err().map(|problems| problems.to_string()), told, "{first} {second}");
+        };
+        let ids = |ids: &str| format!("job_ids = [{ids}]");
+        check(&ids(r#""a-*""#), &ids(r#""a-1""#), true);
+        check(&ids(r#""a-*", "b-*""#), &ids(r#""b-1", "a-*-x""#), true);
+        check(&ids(r#""*-x*""#), &ids(r#""a*-x""#), true);
+        check(&ids(r#""*""#), "target_selection = \"SNAPSHOT\"", true);
+        check(&ids(r#""a-*""#), &ids(r#""a-1", "b-1""#), false);
+        check(&ids(r#""a-1""#), &ids(r#""a-*""#), false);
+        check(&ids(r#""a*b""#), &ids(r#""a*""#), false);
+        check(&ids(r#""a-*""#), "target_selection = \"SNAPSHOT\"", false);
+        let tags = |tags: &str| format!("job_tags = {{ {tags} }}");
+        check(&tags("ring = \"*\""), &tags("ring = \"canary\", owner = \"x\""), true);
+        check(&tags("ring = \"canary\""), &tags("ring = \"*\""), false);
+        check(&tags("ring = \"*\", owner = \"*\""), &tags("ring = \"canary\""), false);
+        let target = |word: &str| format!("target_selection = \"{word}\"");
+        check(&target("SNAPSHOT"), &format!("{}\n{}", target("SNAPSHOT"), ids("\"a\"")), true);
+        check(&target("SNAPSHOT"), &format!("{}\n{}", target("CONTINUOUS"), ids("\"a\"")), false);
+        check(&format!("{}\n{}", target("SNAPSHOT"), ids("\"*\"")), &ids("\"a\""), false);
+    }
+
+    #[test]
     fn an_archive_is_a_summary_or_full() {
         let full = FINE.replacen(r#"archive = "summary""#, r#"archive = "full""#, 1);
         let rules = Retention::parse("r.toml", &full).unwrap();
@@ -702,7 +781,7 @@ archive = "summary"
 
     #[test]
     fn two_rules_may_not_share_a_name() {
-        let second = "[[rule]]\nname = \"fw\"\njob_ids = [\"*\"]\narchive = \"summary\"\ndelete_after = { SUCCEEDED = \"7d\", FAILED = \"7d\", TIMED_OUT = \"7d\", REJECTED = \"7d\", REMOVED = \"7d\", CANCELED = \"7d\" }\n[default]";
+        let second = "[[rule]]\nname = \"fw\"\njob_ids = [\"x\"]\narchive = \"summary\"\ndelete_after = { SUCCEEDED = \"7d\", FAILED = \"7d\", TIMED_OUT = \"7d\", REJECTED = \"7d\", REMOVED = \"7d\", CANCELED = \"7d\" }\n[default]";
         assert_eq!(
             problems("[default]", second),
             "r.toml:10: the name `fw` is taken; give each rule its own"
