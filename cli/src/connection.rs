@@ -10,6 +10,7 @@ use object_store::aws::AmazonS3;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use shared::json;
 use shared::legible::shown;
 
 use crate::failure::{Exit, Failure, chain};
@@ -98,7 +99,7 @@ impl Api {
 
 /// What a body says, in types.
 pub(crate) fn decoded<T: DeserializeOwned>(what: &str, body: &str) -> Result<T, Failure> {
-    serde_json::from_str(body).map_err(|error| Failure::unreadable(what, error))
+    json::object(body.as_bytes()).map_err(|error| Failure::unreadable(what, error))
 }
 
 /// Errors on the way to an answer.

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::access::{DecidingPolicy, ExecutionAction};
 use shared::execution::Status;
+use shared::json::object;
+use shared::time::timestamp;
 
 use crate::connection::{Connection, decoded};
 use crate::explain::status;
@@ -45,7 +47,7 @@ pub(crate) struct Question {
     #[arg(long, value_name = "JSON", requires = "status")]
     execution: Option<String>,
     /// The time of the request that is made up.
-    #[arg(long, value_name = "TIME", requires = "status")]
+    #[arg(long, value_parser = timestamp, value_name = "TIME", requires = "status")]
     now: Option<Timestamp>,
 }
 
@@ -66,7 +68,8 @@ impl Question {
         put("expectedVersion", self.expected_version.map(|version| json!(version)));
         put("status", self.status.map(|status| json!(status)));
         put("now", self.now.map(|now| json!(now)));
-        let execution = self.execution.as_deref().map(serde_json::from_str).transpose();
+        let read = |text: &String| object::<Map<String, Value>>(text.as_bytes()).map(Value::from);
+        let execution = self.execution.as_ref().map(read).transpose();
         put("execution", execution.map_err(|error| Failure::usage(format!("--execution: {error}")))?);
         Ok(body.into())
     }

@@ -20,11 +20,13 @@ use shared::api::{CallerIdentity, Identified, principal};
 use shared::archive::{Content, Record};
 use shared::execution::{Execution, Status};
 use shared::ids::Version;
+use shared::json::{Object, object};
 use shared::legible::grouped;
 use shared::operation::Operation;
 use shared::ports::Force;
 use shared::retention::{Retention, Verdict};
 use shared::sweep::Prognosis;
+use shared::time::timestamp;
 
 use crate::connection::Connection;
 use crate::failure::{Exit, Failure};
@@ -54,7 +56,7 @@ pub(crate) struct Question {
     #[arg(long, value_name = "DAY", conflicts_with = "fleet")]
     to: Option<Date>,
     /// The time at which to decide. For records that of their own decision if it is left out; the present for a fleet.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_parser = timestamp, value_name = "TIME")]
     now: Option<Timestamp>,
 }
 
@@ -63,22 +65,14 @@ pub(crate) struct Question {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Described {
     status: Status,
-    #[serde(default)]
-    execution: HypotheticalExecution,
-    /// So many of them.
-    #[serde(default = "one")]
-    count: u64,
+    execution: Option<Object<HypotheticalExecution>>,
+    /// So many of them; one if it is left out.
+    count: Option<u64>,
     /// What somebody would do with it; left out, what both sweeps would.
     action: Option<ExecutionAction>,
     /// The group that somebody is in.
-    #[serde(default)]
     group: Option<String>,
-    #[serde(default)]
-    force: bool,
-}
-
-fn one() -> u64 {
-    1
+    force: Option<bool>,
 }
 
 /// Who would do what.
@@ -219,19 +213,20 @@ impl Both<'_> {
             if line.trim().is_empty() {
                 continue;
             }
-            let described: Described = serde_json::from_str(&line).map_err(|error| wrong(&error))?;
-            let facts = described.execution.facts(described.status, now).map_err(|error| wrong(&error))?;
-            let force = if described.force { Force::EvenInProgress } else { Force::Never };
+            let described: Described = object(line.as_bytes()).map_err(|error| wrong(&error))?;
+            let execution = described.execution.unwrap_or_default().0;
+            let facts = execution.facts(described.status, now).map_err(|error| wrong(&error))?;
+            let force = if described.force == Some(true) { Force::EvenInProgress } else { Force::Never };
             let wishes = match described.action {
                 Some(action) => vec![Wish::Request { by: member(described.group.as_deref()), action, force }],
-                None if described.group.is_some() || described.force => {
+                None if described.group.is_some() || described.force == Some(true) => {
                     return Err(wrong(&"`group` and `force` say nothing without an `action`"));
                 }
                 None => Operation::ALL.map(Wish::Sweep).to_vec(),
             };
             for wish in wishes {
                 let example = format!("line {nth}");
-                self.compare(&wish, &facts, now, described.count, example, compared)?;
+                self.compare(&wish, &facts, now, described.count.unwrap_or(1), example, compared)?;
             }
         }
         Ok(())

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use serde_json::Map;
 use shared::access::HypotheticalExecution;
 use shared::execution::Status;
+use shared::json;
 use shared::operation::Operation;
 use shared::sweep::Prognosis;
+use shared::time::timestamp;
 
 use crate::failure::Failure;
 use crate::policy;
@@ -26,7 +28,7 @@ pub(crate) struct Question {
     #[arg(long, value_name = "JSON", default_value = "{}")]
     execution: String,
     /// The time of the sweep. The present one if it is left out.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_parser = timestamp, value_name = "TIME")]
     now: Option<Timestamp>,
 }
 
@@ -38,7 +40,7 @@ pub(crate) fn status(word: &str) -> Result<Status, String> {
 /// Says what each kind of sweep would make of it.
 pub(crate) fn explain(folder: &Path, question: &Question, screen: &Screen) -> Result<(), Failure> {
     let policies = policy::read_all(folder)?;
-    let execution: HypotheticalExecution = serde_json::from_str(&question.execution).map_err(wrong)?;
+    let execution: HypotheticalExecution = json::object(question.execution.as_bytes()).map_err(wrong)?;
     let now = question.now.unwrap_or_else(aws::clock::now);
     let facts = execution.facts(question.status, now).map_err(wrong)?;
     let mut told = Map::new();

@@ -14,6 +14,7 @@ use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::de::DeserializeOwned;
 use shared::archive::Record;
+use shared::json;
 use shared::legible::shown;
 use shared::sweep::SweepId;
 
@@ -170,7 +171,7 @@ pub(crate) fn lines<T: DeserializeOwned>(name: &str, bytes: impl Read) -> Result
     for (nth, line) in (1..).zip(BufReader::new(bytes).lines()) {
         let line = line.map_err(|error| unreadable(nth, &error))?;
         if !line.trim().is_empty() {
-            read.push(serde_json::from_str(&line).map_err(|error| unreadable(nth, &error))?);
+            read.push(json::object(line.as_bytes()).map_err(|error| unreadable(nth, &error))?);
         }
     }
     Ok(read)
@@ -196,10 +197,11 @@ mod tests {
 
     #[test]
     fn a_line_that_cannot_be_read_is_told_with_its_place() {
-        let failure = lines::<u8>("a.jsonl", &b"1\n\n2\nx\n"[..]).unwrap_err();
+        type Line = std::collections::BTreeMap<String, u8>;
+        let failure = lines::<Line>("a.jsonl", &b"{\"a\":1}\n\n{}\nx\n"[..]).unwrap_err();
         assert_eq!(failure.exit, Exit::NotServed);
         assert!(failure.message.starts_with("a.jsonl, line 4, cannot be read"), "{}", failure.message);
-        assert_eq!(lines::<u8>("a.jsonl", &b"1\n2"[..]).unwrap(), [1, 2]);
-        assert!(lines::<u8>("a.jsonl.gz", &b"1\n"[..]).is_err());
+        assert_eq!(lines::<Line>("a.jsonl", &b"{}\n{}"[..]).unwrap(), [Line::new(), Line::new()]);
+        assert!(lines::<Line>("a.jsonl.gz", &b"{}\n"[..]).is_err());
     }
 }

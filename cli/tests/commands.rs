@@ -131,6 +131,78 @@ fn an_archive_that_cannot_be_read_is_not_passed_over() {
     assert_eq!((code, complaint.as_str()), (2, "nowhere: No such file or directory (os error 2)\n"));
 }
 
+/// JSON on the command line and in files is read as bodies of the API are.
+#[test]
+fn json_that_repeats_a_member_or_begins_with_a_byte_order_mark_is_refused() {
+    let twice = r#"{"jobTags": {"hold": "true", "hold": "false"}}"#;
+    let explain =
+        |execution| told(&["policy", "explain", "--status", "FAILED", "--execution", execution, "policies"]);
+    let api = ["--api", "http://127.0.0.1:1/v1"];
+    let decide = |execution| {
+        told(&[&["decide", "cancel", "--status", "QUEUED", "--execution", execution], &api[..]].concat())
+    };
+    for ask in [&explain as &dyn Fn(&'static str) -> (i32, String, String), &decide] {
+        let (code, _, complaint) = ask(twice);
+        assert!(code == 2 && complaint.contains("--execution: the member `hold` is repeated"), "{complaint}");
+        for no_object in ["null", "[]", "[\"fw\"]"] {
+            let (code, _, complaint) = ask(no_object);
+            assert!(code == 2 && complaint.contains("expected a"), "{no_object}: {complaint}");
+        }
+    }
+    assert_eq!(
+        explain(r#"{"jobTags": null, "jobRetryLimits": {"failed": null}, "retryAttempt": null}"#).0,
+        0
+    );
+    assert!(explain(r#"{"jobTags": {"hold": null}}"#).2.contains("invalid type: null"));
+
+    let folder = scratch("strict");
+    let fleet = |line: &str| {
+        let file = folder.join("fleet.jsonl");
+        fs::write(&file, line).unwrap();
+        told(&["policy", "diff", "policies", "--fleet", file.to_str().unwrap()])
+    };
+    let fine = r#"{"status": "FAILED", "execution": {"jobTags": {"hold": "true"}}}"#;
+    assert_eq!(fleet(fine).0, 0);
+    assert_eq!(
+        fleet(r#"{"status": "FAILED", "execution": null, "count": null, "group": null, "force": null}"#).0,
+        0
+    );
+    let (code, _, complaint) = fleet(&format!(r#"{{"status": "FAILED", "execution": {twice}}}"#));
+    assert!(code == 2 && complaint.contains("fleet.jsonl:1: the member `hold` is repeated"), "{complaint}");
+    let (code, _, complaint) = fleet(&format!("\u{feff}{fine}"));
+    assert!(
+        code == 2 && complaint.contains("fleet.jsonl:1: it begins with a byte order mark"),
+        "{complaint}"
+    );
+
+    let archived = |text: &str| {
+        let file = folder.join("page.jsonl");
+        fs::write(&file, text).unwrap();
+        told(&["archive", "search", "--records", file.to_str().unwrap()])
+    };
+    let fine = record("pump-1", SWEEP, Some("default")).to_string();
+    assert_eq!(archived(&fine).0, 0);
+    let (code, _, complaint) = archived(&fine.replace("\"tags\":{}", r#""tags":{"a":"b","a":"c"}"#));
+    assert!(code == 5 && complaint.contains("page.jsonl, line 1, cannot be read"), "{complaint}");
+    assert!(complaint.contains("the member `a` is repeated"), "{complaint}");
+    let (code, _, complaint) = archived(&format!("\u{feff}{fine}"));
+    assert!(code == 5 && complaint.contains("it begins with a byte order mark"), "{complaint}");
+}
+
+#[test]
+fn a_time_before_1970_is_told_as_itself() {
+    let ask = |command: &[&str]| told(&[command, &["--now=-000001-01-01T00:00:00Z"]].concat());
+    for command in [
+        &["policy", "explain", "policies", "--status", "FAILED"][..],
+        &["policy", "diff", "policies"],
+        &["decide", "cancel", "--status", "QUEUED"],
+    ] {
+        let (code, _, complaint) = ask(command);
+        let expected = "`-000001-01-01T00:00:00Z` must be a time such as 2026-11-23T07:00:00Z, from 1970 on";
+        assert!(code == 2 && complaint.contains(expected), "{complaint}");
+    }
+}
+
 /// The shipped policies, changed.
 fn policies(name: &str, rules: impl Fn(&str) -> String, more: &str) -> PathBuf {
     let folder = scratch(name);
@@ -233,7 +305,7 @@ fn a_fleet_that_makes_no_sense_is_told_with_its_line() {
     check(r#"{"status": "DONE"}"#, "unknown variant `DONE`");
     check(r#"{"status": "FAILED", "colour": 1}"#, "unknown field `colour`");
     check(r#"{"status": "FAILED", "group": "x"}"#, "say nothing without an `action`");
-    check(r#"{"status": "FAILED", "execution": {"queuedAge": "soon"}}"#, "`soon` must be an age");
+    check(r#"{"status": "FAILED", "execution": {"queuedAge": "soon"}}"#, "queuedAge: `soon` is no age");
 }
 
 #[test]

@@ -96,8 +96,12 @@ fn a_question_that_makes_no_sense_is_told() {
     check("DONE", "{}", "there are QUEUED, IN_PROGRESS, SUCCEEDED");
     check("FAILED", "{", "--execution: EOF");
     check("FAILED", r#"{"job": "fw"}"#, "--execution: unknown field `job`");
-    check("FAILED", r#"{"queuedAge": "soon"}"#, "--execution: `soon` must be an age");
-    check("FAILED", r#"{"queuedAge": "5000000d"}"#, "--execution: `5000000d` must be an age");
+    check("FAILED", r#"{"queuedAge": "soon"}"#, "--execution: queuedAge: `soon` is no age: write weeks");
+    check(
+        "FAILED",
+        r#"{"queuedAge": "5000000d"}"#,
+        "--execution: queuedAge: `5000000d` before 2026-11-22T12:00:00Z is before the year 0",
+    );
 }
 
 fn append(file: &Path, text: &str) {
@@ -245,12 +249,17 @@ fn a_case_that_makes_no_sense_is_told() {
         (
             "age",
             format!("{case}group = \"x\"\nstatus = \"QUEUED\"\nexecution = {{ queuedAge = \"1mo\" }}\n"),
-            "`1mo` must be an age",
+            "mine.toml:2: case `n`: queuedAge: `1mo` is no age: months and years have no fixed length; ",
         ),
         (
             "time",
             format!("{case}group = \"x\"\nstatus = \"QUEUED\"\nnow = \"noon\"\n"),
-            "now: `noon` is no time",
+            "mine.toml:2: case `n`: now: `noon` must be a time such as",
+        ),
+        (
+            "year",
+            format!("{case}group = \"x\"\nstatus = \"QUEUED\"\nnow = \"-000001-01-01T00:00:00Z\"\n"),
+            "mine.toml:2: case `n`: now: `-000001-01-01T00:00:00Z` must be a time such as 2026-11-23T07:00:00Z, from 1970 on",
         ),
         (
             "name",

@@ -218,7 +218,7 @@ async fn a_question_that_makes_no_sense_names_every_member() {
         ),
         (
             json!({"action": "CancelJobExecution", "status": "QUEUED", "execution": {"queuedAge": "1 month"}}),
-            &["execution", "must be an age"],
+            &["execution", "is no age"],
         ),
         (
             json!({"action": "CancelJobExecution", "status": "QUEUED", "execution": []}),

@@ -13,8 +13,10 @@ mod api;
 #[cfg(feature = "functions")]
 mod audit;
 mod blockers;
+mod bodies;
 #[cfg(feature = "functions")]
 mod decisions;
+mod durations;
 #[cfg(feature = "functions")]
 mod events;
 #[cfg(feature = "functions")]

@@ -161,7 +161,7 @@ async fn a_job_is_skipped_only_if_nothing_of_it_can_be_due_by_its_own_rule() {
         ),
         rule("logs", "job_ids = [\"logs\"]", "never"),
         rule("rolling", "target_selection = \"CONTINUOUS\"", "never"),
-        rule("ten-days", "job_ids = [\"*\"]", "10d"),
+        rule("ten-days", "job_ids = [\"fresh\", \"old\"]", "10d"),
     ];
     let sweeps = Sweeps::with_rule(&stage, &rules.concat());
     let id = sweeps.started(Operation::DeleteExpired, "a").await;

@@ -32,7 +32,7 @@ schemathesis.auth.set_from_requests(SignedForApiGateway())
 
 printable = st.characters(exclude_categories=["C"])
 schemathesis.openapi.format("status-detail", st.text(printable, min_size=1, max_size=1024))
-units = st.sampled_from(["w", "d", "h", "m", "s"])
+units = st.sampled_from(["w", "d", "h", "min", "s"])
 schemathesis.openapi.format("age", st.builds("{}{}".format, st.integers(0, 3650), units))
 
 

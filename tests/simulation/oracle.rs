@@ -204,7 +204,7 @@ fn is_for(rule: &Rule, (job_id, setup): (&str, &JobSetup)) -> bool {
 }
 
 /// The textbook recursion.
-fn fits(pattern: &str, text: &str) -> bool {
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     match (pattern.chars().next(), text.chars().next()) {
         (None, None) => true,
         (Some('*'), _) => fits(&pattern[1..], text) || !text.is_empty() && fits(pattern, &text[1..]),

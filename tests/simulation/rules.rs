@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use shared::execution::Status;
 
+use crate::oracle::fits;
 use crate::rng::Rng;
 
 pub(crate) const TERMINAL: [Status; 6] = [
@@ -71,8 +72,8 @@ impl Rule {
             cancel_after,
             cancel_running_after,
             full: rng.chance(30),
-            // These exclude each other.
-            retires: keep_last.is_none() && rng.chance(60),
+            // A rule cannot do both, and has to delete something.
+            retires: keep_last.is_none() && rng.chance(60) && delete_after.iter().any(Option::is_some),
         }
     }
 
@@ -92,6 +93,21 @@ impl Rule {
             }
         }
         rule
+    }
+
+    /// Whether it is for every job that `later` is for; what fits a pattern's `*` may be anything.
+    fn covers(&self, later: &Self) -> bool {
+        let fits_one = |id: &str| self.job_ids.iter().any(|pattern| fits(pattern, id));
+        let by_ids = match later.job_ids.as_slice() {
+            _ if self.job_ids.is_empty() => true,
+            [] => fits_one("*"),
+            ids => ids.iter().all(|id| fits_one(id)),
+        };
+        let is_wanted = |(key, wanted): &(&str, &str)| {
+            later.job_tags.iter().any(|(other, value)| key == other && fits(wanted, value))
+        };
+        let by_target = self.continuous.is_none() || self.continuous == later.continuous;
+        by_ids && by_target && self.job_tags.iter().all(is_wanted)
     }
 
     /// Every limit of it.
@@ -131,7 +147,14 @@ impl Rule {
 impl Rules {
     pub(crate) fn random(rng: &mut Rng) -> Self {
         let count = rng.weighted(&[(4, 0), (4, 1), (2, 2), (1, 3)]);
-        let rules = (0..count).map(|nth| Rule::scoped(rng, &format!("rule-{nth}"))).collect();
+        let mut rules: Vec<Rule> = Vec::new();
+        for nth in 0..count {
+            let rule = Rule::scoped(rng, &format!("rule-{nth}"));
+            // A rule that never decides is refused.
+            if !rules.iter().any(|earlier| earlier.covers(&rule)) {
+                rules.push(rule);
+            }
+        }
         let max_actions = rng.weighted(&[(12, 10_000), (1, 1), (1, 2), (1, 4), (1, 6)]);
         Self { rules, default: Rule::random(rng, "default"), max_actions }
     }

@@ -15,6 +15,7 @@ use crate::execution::Status;
 use crate::operation::Operation;
 use crate::ports::Force;
 use crate::source_text::{Problem, Problems, line_of};
+use crate::time;
 
 /// What came of the cases of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,7 +242,7 @@ impl Case {
     fn terms(&self) -> Result<Vec<Terms>, String> {
         let nows = self.now.as_ref().map_or_else(|| vec![NOW.to_owned()], OneOrMany::values);
         let at = |now: String| {
-            let now = now.parse().map_err(|error| format!("now: `{now}` is no time: {error}"))?;
+            let now = time::timestamp(&now).map_err(|problem| format!("now: {problem}"))?;
             let force = Force::Never;
             Ok(Terms { force, pinned: false, dry_run: false, archived: false, past_retention: false, now })
         };

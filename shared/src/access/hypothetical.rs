@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::{AskedFacts, WholeFacts};
 use crate::execution::{Execution, ExecutionRow, Job, JobFacts, RetryLimits, Status};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version, quoted};
-use crate::retention::fixed_length;
+use crate::json::Object;
+use crate::time::{self, DurationError, Units};
 
 /// The account of what is made up.
 pub(super) const ACCOUNT: &str = "123456789012";
@@ -16,9 +17,9 @@ pub(super) const ACCOUNT: &str = "123456789012";
 /// The Region of what is made up.
 const REGION: &str = "eu-west-1";
 
-/// An execution and its job; whatever is left out is ordinary. The names are those of the schema.
+/// An execution and its job; whatever is left out, or `null`, is ordinary. The names are those of the schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HypotheticalExecution {
     job_id: Option<String>,
     thing_name: Option<String>,
@@ -28,26 +29,26 @@ pub struct HypotheticalExecution {
     queued_age: Option<String>,
     started_age: Option<String>,
     last_updated_age: Option<String>,
-    job_tags: BTreeMap<String, String>,
+    job_tags: Option<BTreeMap<String, String>>,
     job_namespace_id: Option<String>,
-    job_retries: bool,
-    job_retry_limits: HypotheticalRetryLimits,
-    job_continuous: bool,
+    job_retries: Option<bool>,
+    job_retry_limits: Option<Object<HypotheticalRetryLimits>>,
+    job_continuous: Option<bool>,
     version_number: Option<i64>,
-    status_details: BTreeMap<String, String>,
+    status_details: Option<BTreeMap<String, String>>,
     approximate_seconds_before_timed_out: Option<i64>,
-    retry_attempt: i64,
-    thing_groups: BTreeSet<String>,
-    thing_attributes: BTreeMap<String, String>,
+    retry_attempt: Option<i64>,
+    thing_groups: Option<BTreeSet<String>>,
+    thing_attributes: Option<BTreeMap<String, String>>,
 }
 
 /// How often its job retries. An archive record's may get members that are newer than its reader; here one that is not known
 /// is a mistake.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct HypotheticalRetryLimits {
-    failed: u32,
-    timed_out: u32,
+    failed: Option<u32>,
+    timed_out: Option<u32>,
 }
 
 impl HypotheticalExecution {
@@ -61,25 +62,29 @@ impl HypotheticalExecution {
         let thing_name =
             ThingName::parse(&name(&self.thing_name, "a-thing")).map_err(|error| error.to_string())?;
         let namespace_id = self.job_namespace_id.as_deref().map(NamespaceId::parse).transpose();
-        let ago = |given: &Option<String>, ordinary| before(now, given.as_deref().unwrap_or(ordinary));
-        let HypotheticalRetryLimits { failed, timed_out } = self.job_retry_limits;
-        let retry_limits = RetryLimits { failed, timed_out };
+        let ago = |name: &str, given: &Option<String>, ordinary| {
+            before(now, given.as_deref().unwrap_or(ordinary)).map_err(|problem| format!("{name}: {problem}"))
+        };
+        let HypotheticalRetryLimits { failed, timed_out } = self.job_retry_limits.unwrap_or_default().0;
+        let retry_limits =
+            RetryLimits { failed: failed.unwrap_or_default(), timed_out: timed_out.unwrap_or_default() };
+        let retry_attempt = Some(self.retry_attempt.unwrap_or_default());
         let waits = status == Status::Queued;
         let row = ExecutionRow {
             thing_name,
             execution_number: ExecutionNumber::new(self.execution_number.unwrap_or(1)),
             status,
-            queued_at: ago(&self.queued_age, "3h")?,
-            started_at: if waits { None } else { Some(ago(&self.started_age, "2h")?) },
-            last_updated_at: ago(&self.last_updated_age, "1h")?,
-            retry_attempt: Some(self.retry_attempt),
+            queued_at: ago("queuedAge", &self.queued_age, "3h")?,
+            started_at: if waits { None } else { Some(ago("startedAge", &self.started_age, "2h")?) },
+            last_updated_at: ago("lastUpdatedAge", &self.last_updated_age, "1h")?,
+            retry_attempt,
         };
         let execution = Execution {
             job_id: job_id.clone(),
             row,
             version_number: Version::new(self.version_number.unwrap_or(1)),
             force_canceled: false,
-            status_details: self.status_details.clone(),
+            status_details: self.status_details.clone().unwrap_or_default(),
             approximate_seconds_before_timed_out: self.approximate_seconds_before_timed_out,
         };
         let job = Job {
@@ -90,18 +95,22 @@ impl HypotheticalExecution {
             ),
             job_id,
             namespace_id: namespace_id.map_err(|error| error.to_string())?,
-            retries: self.job_retries || retry_limits != RetryLimits::default(),
+            retries: self.job_retries.unwrap_or_default() || retry_limits != RetryLimits::default(),
             retry_limits,
             status: None,
-            continuous: self.job_continuous,
+            continuous: self.job_continuous.unwrap_or_default(),
         };
         let asked = AskedFacts {
             description: Some(execution.clone()),
-            retry_attempt: Some(self.retry_attempt),
-            thing_groups: Some(self.thing_groups.clone()),
-            thing_attributes: Some(self.thing_attributes.clone()),
+            retry_attempt,
+            thing_groups: Some(self.thing_groups.clone().unwrap_or_default()),
+            thing_attributes: Some(self.thing_attributes.clone().unwrap_or_default()),
         };
-        Ok(WholeFacts { execution, job: JobFacts { job, tags: self.job_tags.clone() }, asked })
+        Ok(WholeFacts {
+            execution,
+            job: JobFacts { job, tags: self.job_tags.clone().unwrap_or_default() },
+            asked,
+        })
     }
 }
 
@@ -117,6 +126,17 @@ const FIRST: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 
 /// The time that lies so long before `now`.
 fn before(now: Timestamp, age: &str) -> Result<Timestamp, String> {
-    let time = fixed_length(age).ok().and_then(|age| now.checked_sub(age).ok()).filter(|time| *time >= FIRST);
-    time.ok_or_else(|| format!("`{age}` must be an age, such as \"90d\" or \"1h 59m 59s\""))
+    let length = match time::duration(age, Units::ToSeconds) {
+        Ok(length) => Some(length),
+        Err(DurationError::TooLong) => None,
+        Err(
+            problem @ (DurationError::Form(_)
+            | DurationError::MinutesOrMonths(_)
+            | DurationError::NotFixed(_)),
+        ) => return Err(format!("{} is no age: {problem}", quoted(age))),
+    };
+    let at = length.and_then(|length| now.checked_sub(length).ok()).filter(|at| *at >= FIRST);
+    at.ok_or_else(|| {
+        format!("{} before {now} is before the year 0, the first that policies know", quoted(age))
+    })
 }

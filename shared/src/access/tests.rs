@@ -357,7 +357,7 @@ fn failures(condition: &str, cases: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_ages_of_a_case_are_those_given_or_ordinary_ones() {
-    let given = "status = \"QUEUED\"\nexecution = { queuedAge = \"90d\", lastUpdatedAge = \"59m 1s\" }";
+    let given = "status = \"QUEUED\"\nexecution = { queuedAge = \"90d\", lastUpdatedAge = \"59min 1s\" }";
     let condition =
         "resource.queuedAge == duration(\"90d\") && resource.lastUpdatedAge == duration(\"59m1s\")";
     assert_eq!(failures(condition, &[given]), [""; 0]);

@@ -1,52 +1,23 @@
 //! JSON bodies, read strictly: a member that is unknown, repeated or of the wrong type is told.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::fmt;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::limits::too_large;
 use crate::ids::{StatusDetails, Violation, quoted};
+use crate::json::{self, Members};
 
 /// The most a body may have; the largest legal one is about 45 KiB.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
-/// The members of a JSON object as they were written. A repeated one is refused: taking the last
-/// would be a guess. No value is read before its type is known, so none can be too deep or large.
+/// The members of a JSON object as they were written. No value is read before its type is known, so none can be too deep
+/// or large.
 #[derive(Debug, Default)]
-pub(super) struct Members(BTreeMap<String, Box<RawValue>>);
+pub(super) struct Body(Members<Box<RawValue>>);
 
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Unique;
-        impl<'de> Visitor<'de> for Unique {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    match members.entry(key) {
-                        Entry::Vacant(entry) => entry.insert(value),
-                        Entry::Occupied(entry) => {
-                            let message = format!("the member {} is repeated", quoted(entry.key()));
-                            return Err(serde::de::Error::custom(message));
-                        }
-                    };
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Unique)
-    }
-}
-
-impl Members {
+impl Body {
     /// Reads a body; an empty one has no members.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Violation> {
         if body.len() > MAX_BODY {
@@ -55,15 +26,21 @@ impl Members {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
-        serde_json::from_slice(body).map_err(|error| {
+        let members = json::unmarked(body).and_then(|()| serde_json::from_slice(body));
+        members.map(Self).map_err(|error| {
             // What a reader expected and found may be long and is the client's own: cut it.
             Violation::new("body", format!("must be one JSON object in UTF-8: {}", cut(&error.to_string())))
         })
     }
 
+    /// Whether it has no members.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.0.is_empty()
+    }
+
     /// Takes a member out; `null` counts as absent, as in every AWS API.
     fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
-        self.0.remove(name).filter(|value| Kind::of(value) != Kind::Null)
+        self.0.0.remove(name).filter(|value| Kind::of(value) != Kind::Null)
     }
 
     pub(super) fn number<T>(
@@ -89,12 +66,25 @@ impl Members {
         what: &str,
         violations: &mut Vec<Violation>,
     ) -> Option<T> {
+        self.read_object(name, what, json::object, violations)
+    }
+
+    fn read_object<T>(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        read: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
+        violations: &mut Vec<Violation>,
+    ) -> Option<T> {
         let value = self.take(name)?;
         let kind = Kind::of(&value);
         let read = match kind {
-            Kind::Object => serde_json::from_str(value.get())
-                .map_err(|error| Violation::new(name, cut(&error.to_string()))),
-            _ => Err(wrong_type(name, what, kind.as_str())),
+            Kind::Object => {
+                read(value.get().as_bytes()).map_err(|error| Violation::new(name, cut(&error.to_string())))
+            }
+            Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::List => {
+                Err(wrong_type(name, what, kind.as_str()))
+            }
         };
         report(read, violations)
     }
@@ -111,7 +101,8 @@ impl Members {
     }
 
     pub(super) fn status_details(&mut self, violations: &mut Vec<Violation>) -> Option<StatusDetails> {
-        let pairs: Self = self.object("statusDetails", "an object of texts", violations)?;
+        let read = |text: &[u8]| serde_json::from_slice::<Members<Box<RawValue>>>(text);
+        let pairs = self.read_object("statusDetails", "an object of texts", read, violations)?;
         let mut texts = BTreeMap::new();
         for (key, value) in pairs.0 {
             match text(&value) {
@@ -161,9 +152,14 @@ impl Members {
         report(value, violations)
     }
 
+    /// Takes members out that have no meaning beside the others, where they are `null`: that counts as absent.
+    pub(super) fn without(&mut self, names: &[&str]) {
+        self.0.0.retain(|name, value| !names.contains(&name.as_str()) || Kind::of(value) != Kind::Null);
+    }
+
     /// Refuses whatever has not been taken.
     pub(super) fn refuse_rest(self, known: &str, violations: &mut Vec<Violation>) {
-        for name in self.0.keys() {
+        for name in self.0.0.keys() {
             let problem = format!("unknown member {}; it takes {known}", quoted(name));
             violations.push(Violation::new("body", problem));
         }

@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::body::{Members, report};
+use super::body::{Body, report};
 use super::request::force_of;
 use super::{ApiError, ApiRequest};
 use crate::access::{ExecutionAction, Explanation, HypotheticalExecution};
 use crate::execution::Status;
 use crate::guard::{AskedExecution, DecisionRequest, Prospect};
 use crate::ids::{ExecutionNumber, JobId, ThingName, Version, Violation, quoted};
+use crate::time;
 
 const KNOWN: &str = "action, force, expectedVersion, and either jobId, thingName and executionNumber, or status, \
                      execution and now";
@@ -23,7 +24,7 @@ impl ApiRequest {
     pub fn decision(mut self, now: Timestamp) -> Result<DecisionRequest, ApiError> {
         let mut violations = Vec::new();
         self.refuse_rest_of_query("none", &mut violations);
-        let Some(mut members) = report(Members::parse(&self.body), &mut violations) else {
+        let Some(mut members) = report(Body::parse(&self.body), &mut violations) else {
             return Err(violations.into());
         };
         let action =
@@ -49,7 +50,7 @@ impl ApiRequest {
 }
 
 fn described(
-    members: &mut Members,
+    members: &mut Body,
     action: Option<ExecutionAction>,
     violations: &mut Vec<Violation>,
 ) -> Option<AskedExecution> {
@@ -66,17 +67,19 @@ fn described(
         }
         _ => {}
     }
+    members.without(&["execution", "now"]);
     Some(AskedExecution::Described { job_id: job_id?, thing_name: thing_name?, execution_number })
 }
 
 fn hypothetical(
-    members: &mut Members,
+    members: &mut Body,
     status: Status,
     now: Timestamp,
     violations: &mut Vec<Violation>,
 ) -> Option<AskedExecution> {
+    members.without(&["jobId", "thingName", "executionNumber"]);
     let execution: Option<HypotheticalExecution> = members.object("execution", "an object", violations);
-    let now = members.parsed("now", time, violations).unwrap_or(now);
+    let now = members.parsed("now", now_of, violations).unwrap_or(now);
     let facts = execution.unwrap_or_default().facts(status, now);
     let facts = report(facts.map_err(|problem| Violation::new("execution", problem)), violations)?;
     Some(AskedExecution::Hypothetical { facts: Box::new(facts), now })
@@ -95,10 +98,8 @@ fn status(name: &str) -> Result<Status, Violation> {
         .ok_or_else(|| Violation::new("status", format!("{} is no status of a job execution", quoted(name))))
 }
 
-fn time(text: &str) -> Result<Timestamp, Violation> {
-    let problem = || format!("{} must be a time such as 2026-11-23T07:00:00Z, from 1970 on", quoted(text));
-    let time = text.parse().ok().filter(|time| *time >= Timestamp::UNIX_EPOCH);
-    time.ok_or_else(|| Violation::new("now", problem()))
+fn now_of(text: &str) -> Result<Timestamp, Violation> {
+    time::timestamp(text).map_err(|problem| Violation::new("now", problem))
 }
 
 /// The answer to `POST /decisions`.
@@ -167,10 +168,19 @@ mod tests {
                 "now: `-009999-01-02T01:59:59Z` must be a time such as",
             ),
             (json!({"now": "1969-12-31T23:59:59Z"}), "from 1970 on"),
-            (json!({"execution": {"queuedAge": "110000w"}}), "execution: `110000w` must be an age"),
+            (
+                json!({"execution": {"queuedAge": "110000w"}}),
+                "execution: queuedAge: `110000w` before 2026-11-21T12:00:00Z is before the year 0",
+            ),
+            (json!({"execution": {"queuedAge": "99999999999999999999w"}}), "is before the year 0"),
             (
                 json!({"now": "9999-12-30T22:00:00Z", "execution": {"startedAge": "-1d"}}),
-                "`-1d` must be an age",
+                "execution: startedAge: `-1d` is no age: write weeks, days, hours, minutes and seconds, such as \
+                 \"90d\" or \"1h 59min 59s\"",
+            ),
+            (
+                json!({"execution": {"lastUpdatedAge": "60m"}}),
+                "execution: lastUpdatedAge: `60m` is no age: m could mean minutes or months; write weeks",
             ),
         ] {
             let message = asked(members.clone()).unwrap_err().message;
@@ -179,6 +189,12 @@ mod tests {
         for now in ["1970-01-01T00:00:00Z", "9999-12-30T22:00:00Z"] {
             assert!(asked(json!({"now": now, "execution": {"queuedAge": "3650w"}})).is_ok(), "{now}");
         }
+    }
+
+    #[test]
+    fn a_list_does_not_pass_for_an_object() {
+        let message = asked(json!({"execution": {"jobRetryLimits": [2, 1]}})).unwrap_err().message;
+        assert!(message.contains("expected a JSON object"), "{message}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use percent_encoding::percent_decode_str;
 
 use super::ApiError;
-use super::body::{Members, report};
+use super::body::{Body, report};
 use crate::guard::{CancelRequest, DeleteRequest};
 use crate::ids::{ExecutionNumber, JobId, NamespaceId, ThingName, Version, Violation, quoted};
 use crate::lane::LaneName;
@@ -51,7 +51,7 @@ impl ApiRequest {
         self.refuse_rest_of_query("force, dryRun", &mut violations);
         let mut expected_version = None;
         let mut status_details = None;
-        if let Some(mut members) = report(Members::parse(&self.body), &mut violations) {
+        if let Some(mut members) = report(Body::parse(&self.body), &mut violations) {
             expected_version = members.number("expectedVersion", Version::parse, &mut violations);
             status_details = members.status_details(&mut violations);
             members.refuse_rest("expectedVersion, statusDetails", &mut violations);
@@ -95,7 +95,7 @@ impl ApiRequest {
     pub fn start_sweep(mut self) -> Result<StartRequest, ApiError> {
         let mut violations = Vec::new();
         self.refuse_rest_of_query("none", &mut violations);
-        let Some(mut members) = report(Members::parse(&self.body), &mut violations) else {
+        let Some(mut members) = report(Body::parse(&self.body), &mut violations) else {
             return Err(violations.into());
         };
         let what = "delete-expired or cancel-stale";
@@ -194,8 +194,7 @@ impl ApiRequest {
 
     fn refuse_body(&self, operation: &str, violations: &mut Vec<Violation>) {
         // SDKs may send an empty object where an operation has no body.
-        let body = self.body.trim_ascii();
-        if !body.is_empty() && body != b"{}" {
+        if !Body::parse(&self.body).is_ok_and(|body| body.is_empty()) {
             violations.push(Violation::new("body", format!("{operation} takes no body")));
         }
     }

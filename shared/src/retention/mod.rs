@@ -9,7 +9,6 @@ mod scope;
 
 pub use breaker::{Breaker, Hundredths, SMALL_PLAN};
 pub use judge::{Due, KeepReason, NotKnown, Verdict};
-pub(crate) use parse::fixed_length;
 pub use pattern::Pattern;
 pub use scope::KnownJob;
 
@@ -28,7 +27,8 @@ const SHIPPED: &str = include_str!("../../../policies/retention.toml");
 /// How long something may stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// Due when it is this old. INVARIANT: an hour to ten years.
+    /// Due when it is this old. INVARIANT: whole hours, from one to ten years. Written as
+    /// `DURATION = Nw[ Nd][ Nh] | Nd[ Nh] | Nh`.
     After(SignedDuration),
     /// Never due.
     Never,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo};
+use jiff::SignedDuration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -14,12 +14,14 @@ use super::{ArchiveKind, Breaker, Hundredths, Limit, Retention, Rule, Terms};
 use crate::digest;
 use crate::execution::Status;
 use crate::source_text::{Problem, Problems, line_of};
+use crate::time::{self, DurationError, Units};
 
 /// What rules and the default say.
 const TERMS: [&str; 5] = ["delete_after", "keep_last", "cancel_after", "archive", "retire_jobs"];
 
 const FLOOR: SignedDuration = SignedDuration::from_hours(1);
 const CEILING: SignedDuration = SignedDuration::from_hours(24 * 3650);
+const TOO_LONG: &str = "the most is ten years (3650d); write \"never\" to keep for ever";
 
 /// The most successes that a rule may keep of each thing.
 const MOST_LAST: u32 = 100;
@@ -168,12 +170,20 @@ impl Reader<'_> {
             return None;
         };
         let mut names = BTreeSet::new();
-        let mut rules = Vec::new();
+        let mut rules: Vec<Rule> = Vec::new();
         for value in array.iter() {
             let rule = self.table(value, "[[rule]]").and_then(|table| self.rule(table, &value.span()));
             if let Some(rule) = rule {
                 if rule.name == "default" || !names.insert(rule.name.clone()) {
                     let message = format!("the name `{}` is taken; give each rule its own", rule.name);
+                    self.report(&value.span(), message);
+                }
+                if let Some(earlier) = rules.iter().find(|earlier| earlier.scope.covers(&rule.scope)) {
+                    let message = format!(
+                        "rule `{0}` decides nothing, because rule `{1}` before it is for all of its jobs; put `{0}` \
+                         before `{1}`, or take it out",
+                        rule.name, earlier.name
+                    );
                     self.report(&value.span(), message);
                 }
                 rules.push(rule);
@@ -220,7 +230,7 @@ impl Reader<'_> {
             Some(value) => self.keep_last(value, place, delete_after.as_ref()).map(Some),
         };
         let archive = self.archive(table, place, span);
-        let retire_jobs = self.retire_jobs(table, place);
+        let retire_jobs = self.retire_jobs(table, place, delete_after.as_ref());
         let (cancel_after, cancel_running_after) = cancel?;
         Some(Terms {
             delete_after: delete_after?,
@@ -232,7 +242,12 @@ impl Reader<'_> {
         })
     }
 
-    fn retire_jobs(&mut self, table: &Table<'_>, place: &str) -> Option<bool> {
+    fn retire_jobs(
+        &mut self,
+        table: &Table<'_>,
+        place: &str,
+        delete_after: Option<&BTreeMap<Status, Limit>>,
+    ) -> Option<bool> {
         let Some(value) = table.get("retire_jobs") else { return Some(false) };
         let told = value.get_ref().as_bool();
         if told.is_none() {
@@ -247,6 +262,16 @@ impl Reader<'_> {
                 "retire_jobs and keep_last of {place} exclude each other: before a success may go behind the \
                  last ones, its thing is looked at, which costs as many calls as deleting it; leave one of \
                  them out"
+            );
+            self.report(&value.span(), message);
+            return None;
+        }
+        let keeps_all =
+            delete_after.is_some_and(|limits| limits.values().all(|limit| *limit == Limit::Never));
+        if told == Some(true) && keeps_all {
+            let message = format!(
+                "retire_jobs of {place} deletes no job, because its delete_after keeps every execution for ever; \
+                 leave it out, or give a status a duration"
             );
             self.report(&value.span(), message);
             return None;
@@ -397,35 +422,18 @@ impl Reader<'_> {
     }
 }
 
-/// Why a text is no length of time that is always the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LengthError {
-    /// It is no length of time.
-    NoLength,
-    /// Months and years differ.
-    NotFixed,
-}
-
-/// Reads a length of time, such as `1d 12h`, whose days have 24 hours.
-pub(crate) fn fixed_length(input: &str) -> Result<SignedDuration, LengthError> {
-    let span: Span = input.parse().map_err(|_| LengthError::NoLength)?;
-    if span.get_years() != 0 || span.get_months() != 0 {
-        return Err(LengthError::NotFixed);
-    }
-    span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| LengthError::NoLength)
-}
-
 fn duration(input: &str) -> Result<SignedDuration, String> {
-    let usage = "write days and hours, such as \"90d\" or \"1d 12h\", or \"never\"";
-    let duration = fixed_length(input).map_err(|problem| match problem {
-        LengthError::NoLength => usage.to_owned(),
-        LengthError::NotFixed => format!("months and years have no fixed length; {usage}"),
+    let duration = time::duration(input, Units::ToHours).map_err(|problem| match problem {
+        DurationError::TooLong => TOO_LONG.to_owned(),
+        DurationError::Form(_) | DurationError::MinutesOrMonths(_) | DurationError::NotFixed(_) => {
+            format!("{problem}, or \"never\"")
+        }
     })?;
     if duration < FLOOR {
         return Err("the least is one hour (1h)".to_owned());
     }
     if duration > CEILING {
-        return Err("the most is ten years (3650d); write \"never\" to keep for ever".to_owned());
+        return Err(TOO_LONG.to_owned());
     }
     Ok(duration)
 }
@@ -480,7 +488,7 @@ archive = "summary"
 
     #[test]
     fn zero_is_an_error_and_so_is_anything_under_the_floor() {
-        for short in ["0d", "0h", "59m", "-7d", "-7d 1h"] {
+        for short in ["0d", "0h", "0w 0d 0h"] {
             let problems = problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{short}\""));
             assert!(problems.contains("the least is one hour"), "{short}: {problems}");
         }
@@ -515,11 +523,26 @@ archive = "summary"
     }
 
     #[test]
-    fn durations_that_have_no_fixed_length_or_no_unit_are_errors() {
-        for (bad, months) in [("1mo", true), ("1y", true), ("30", false), ("soon", false), ("", false)] {
+    fn a_duration_that_is_not_documented_is_an_error_that_says_what_is() {
+        let usage = "write weeks, days and hours, such as \"90d\", \"2w\" or \"1d 12h\", or \"never\"";
+        for (bad, why) in [
+            ("60m", "m could mean minutes or months; "),
+            ("1mo", "months and years have no fixed length; "),
+            ("1y", "months and years have no fixed length; "),
+            ("60min", ""),
+            ("3600s", ""),
+            ("PT1H", ""),
+            ("24:00:00", ""),
+            ("1,000h", ""),
+            ("90d ", ""),
+            ("-7d", ""),
+            ("30", ""),
+            ("soon", ""),
+            ("", ""),
+        ] {
             let problems = problems(r#"SUCCEEDED = "7d""#, &format!("SUCCEEDED = \"{bad}\""));
-            assert!(problems.contains("write days and hours"), "{problems}");
-            assert_eq!(problems.contains("months and years have no fixed length"), months, "{problems}");
+            let told = format!("r.toml:8: delete_after.SUCCEEDED of rule `fw` is `{bad}`: {why}{usage}");
+            assert_eq!(problems, told);
         }
         assert!(problems(r#"SUCCEEDED = "7d""#, "SUCCEEDED = 7").contains("must be a text"));
         assert!(problems(r#"SUCCEEDED = "7d""#, r#"SUCCEEDED = "3651d""#).contains("the most is ten years"));
@@ -647,6 +670,62 @@ archive = "summary"
     }
 
     #[test]
+    fn a_rule_that_deletes_nothing_deletes_no_whole_job() {
+        let rule = |limits: &str| {
+            let limits: String = FINE
+                .lines()
+                .map(|line| match line.split_once(" = { ") {
+                    Some(("delete_after", _)) => format!("delete_after = {{ {limits} }}\n"),
+                    _ => format!("{line}\n"),
+                })
+                .collect();
+            Retention::parse("r.toml", &limits.replacen("[default]", "retire_jobs = true\n[default]", 1))
+        };
+        let never = r#"SUCCEEDED = "never", FAILED = "never", TIMED_OUT = "never", REJECTED = "never", REMOVED = "never", CANCELED = "never""#;
+        assert_eq!(
+            rule(never).unwrap_err().to_string(),
+            "r.toml:10: retire_jobs of rule `fw` deletes no job, because its delete_after keeps every execution for \
+             ever; leave it out, or give a status a duration"
+        );
+        assert!(rule(&never.replacen("never", "7d", 1)).is_ok());
+    }
+
+    #[test]
+    fn a_rule_whose_jobs_an_earlier_rule_takes_is_an_error() {
+        let check = |first: &str, second: &str, is_dead: bool| {
+            let rule = |name: &str, scope: &str| {
+                format!(
+                    "[[rule]]\nname = \"{name}\"\n{scope}\narchive = \"summary\"\ndelete_after = {{ SUCCEEDED = \"7d\", \
+                     FAILED = \"7d\", TIMED_OUT = \"7d\", REJECTED = \"7d\", REMOVED = \"7d\", CANCELED = \"7d\" }}\n"
+                )
+            };
+            let rules = format!("{}{}[default]", rule("first", first), rule("second", second));
+            let parsed = Retention::parse("r.toml", &FINE.replacen("[default]", &rules, 1));
+            let told = "rule `second` decides nothing, because rule `first` before it is for all of its jobs; put \
+                        `second` before `first`, or take it out";
+            let told = is_dead.then(|| format!("r.toml:{}: {told}", 14 + first.lines().count()));
+            assert_eq!(parsed.err().map(|problems| problems.to_string()), told, "{first} {second}");
+        };
+        let ids = |ids: &str| format!("job_ids = [{ids}]");
+        check(&ids(r#""a-*""#), &ids(r#""a-1""#), true);
+        check(&ids(r#""a-*", "b-*""#), &ids(r#""b-1", "a-*-x""#), true);
+        check(&ids(r#""*-x*""#), &ids(r#""a*-x""#), true);
+        check(&ids(r#""*""#), "target_selection = \"SNAPSHOT\"", true);
+        check(&ids(r#""a-*""#), &ids(r#""a-1", "b-1""#), false);
+        check(&ids(r#""a-1""#), &ids(r#""a-*""#), false);
+        check(&ids(r#""a*b""#), &ids(r#""a*""#), false);
+        check(&ids(r#""a-*""#), "target_selection = \"SNAPSHOT\"", false);
+        let tags = |tags: &str| format!("job_tags = {{ {tags} }}");
+        check(&tags("ring = \"*\""), &tags("ring = \"canary\", owner = \"x\""), true);
+        check(&tags("ring = \"canary\""), &tags("ring = \"*\""), false);
+        check(&tags("ring = \"*\", owner = \"*\""), &tags("ring = \"canary\""), false);
+        let target = |word: &str| format!("target_selection = \"{word}\"");
+        check(&target("SNAPSHOT"), &format!("{}\n{}", target("SNAPSHOT"), ids("\"a\"")), true);
+        check(&target("SNAPSHOT"), &format!("{}\n{}", target("CONTINUOUS"), ids("\"a\"")), false);
+        check(&format!("{}\n{}", target("SNAPSHOT"), ids("\"*\"")), &ids("\"a\""), false);
+    }
+
+    #[test]
     fn an_archive_is_a_summary_or_full() {
         let full = FINE.replacen(r#"archive = "summary""#, r#"archive = "full""#, 1);
         let rules = Retention::parse("r.toml", &full).unwrap();
@@ -702,7 +781,7 @@ archive = "summary"
 
     #[test]
     fn two_rules_may_not_share_a_name() {
-        let second = "[[rule]]\nname = \"fw\"\njob_ids = [\"*\"]\narchive = \"summary\"\ndelete_after = { SUCCEEDED = \"7d\", FAILED = \"7d\", TIMED_OUT = \"7d\", REJECTED = \"7d\", REMOVED = \"7d\", CANCELED = \"7d\" }\n[default]";
+        let second = "[[rule]]\nname = \"fw\"\njob_ids = [\"x\"]\narchive = \"summary\"\ndelete_after = { SUCCEEDED = \"7d\", FAILED = \"7d\", TIMED_OUT = \"7d\", REJECTED = \"7d\", REMOVED = \"7d\", CANCELED = \"7d\" }\n[default]";
         assert_eq!(
             problems("[default]", second),
             "r.toml:10: the name `fw` is taken; give each rule its own"
@@ -718,7 +797,7 @@ archive = "summary"
         };
         assert_eq!(limit("1h"), Ok(Limit::After(SignedDuration::from_hours(1))));
         assert_eq!(limit("3650d"), Ok(Limit::After(SignedDuration::from_hours(87_600))));
-        for bad in ["59m 59s", "3650d 1s"] {
+        for bad in ["0h", "3650d 1h", "99999999999999999999w"] {
             assert!(limit(bad).is_err(), "{bad}");
         }
     }

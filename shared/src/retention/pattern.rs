@@ -35,6 +35,17 @@ impl Pattern {
         }
     }
 
+    /// The pattern that everything fits.
+    pub(super) fn any() -> Self {
+        Self("*".to_owned())
+    }
+
+    /// Whether whatever fits `other` fits this one. Only a `*` of this one takes in a `*` of the other, which is therefore
+    /// matched as a character of its own.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.matches(&other.0)
+    }
+
     /// Whether the whole of `text` fits.
     pub fn matches(&self, text: &str) -> bool {
         let Some((first, more)) = self.0.split_once('*') else {
@@ -113,6 +124,15 @@ mod tests {
             }
             let expected = plain(pattern.as_bytes(), text.as_bytes());
             prop_assert_eq!(Pattern::of_job_id(&pattern).unwrap().matches(&text), expected);
+        }
+
+        /// A pattern that does not cover another misses a text that the other matches. For a run of other characters
+        /// it takes one that the first has not.
+        #[test]
+        fn a_pattern_covers_those_whose_texts_it_all_matches(first in "[ab*]{1,6}", second in "[ab*]{1,6}") {
+            let (first, second) = (Pattern::of_job_id(&first).unwrap(), Pattern::of_job_id(&second).unwrap());
+            let texts = ["", "a", "b", "ab", "ba", "c", "ccc"].map(|run| second.0.replace('*', run));
+            prop_assert_eq!(first.covers(&second), texts.iter().all(|text| first.matches(text)));
         }
     }
 }

@@ -59,6 +59,20 @@ pub(super) enum Fit {
 }
 
 impl Scope {
+    /// Whether it is for every job that `later` is for.
+    pub(super) fn covers(&self, later: &Self) -> bool {
+        let covers = |id: &Pattern| self.job_ids.iter().any(|pattern| pattern.covers(id));
+        let by_ids = match later.job_ids.as_slice() {
+            _ if self.job_ids.is_empty() => true,
+            [] => covers(&Pattern::any()),
+            ids => ids.iter().all(covers),
+        };
+        let tag =
+            |(key, value): (&String, &Pattern)| later.job_tags.get(key).is_some_and(|tag| value.covers(tag));
+        let by_target = self.target_selection.is_none() || self.target_selection == later.target_selection;
+        by_ids && by_target && self.job_tags.iter().all(tag)
+    }
+
     /// Whether it is for a job. What is known decides where it can: a job whose id does not fit
     /// needs no tags.
     pub(super) fn fits(&self, job: &KnownJob<'_>) -> Fit {
