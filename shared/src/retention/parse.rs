@@ -46,6 +46,7 @@ impl Retention {
         let mut reader = Reader { file, text, problems: Vec::new() };
         let parsed = DeTable::parse(text).map_err(|error| not_toml(file, text, &error))?;
         reader.limits(parsed.get_ref());
+        Problems::none_or(std::mem::take(&mut reader.problems))?;
         let draft = reader.retention(parsed.get_ref());
         Problems::none_or(reader.problems)?;
         // A draft is missing only where a problem was reported.
