@@ -12,7 +12,7 @@ pub(super) const MOST_POLICIES: usize = 200;
 pub(super) const DEEPEST: usize = 16;
 
 /// The most operators and clauses that a policy may have; a chain of them is a tree as deep.
-pub(super) const MOST_OPERATORS: usize = 400;
+pub(super) const MOST_OPERATORS: usize = 200;
 
 /// A policy of a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -207,7 +207,7 @@ mod tests {
         of(&format!("[{}a]", format!("({}), {}, ", ifs(9), ifs(9)).repeat(5))).unwrap();
         let long = |times: usize| format!("{}a", "a||".repeat(times));
         of(&long(MOST_OPERATORS - 1)).unwrap();
-        assert!(of(&long(MOST_OPERATORS)).unwrap_err().contains("more than 400 operators"));
+        assert!(of(&long(MOST_OPERATORS)).unwrap_err().contains("more than 200 operators"));
         let many = |times: usize| places("p", &"permit(principal, action, resource);\n".repeat(times));
         assert_eq!(many(MOST_POLICIES).unwrap().len(), MOST_POLICIES);
         assert!(many(MOST_POLICIES + 1).unwrap_err().to_string().starts_with("p:201: has more than 200"));
