@@ -12,6 +12,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore};
 use shared::document::{Current, Document, Edition, Editions};
 use shared::ports::{Cause, chain};
+use shared::source_text::MOST_BYTES;
 
 use crate::{bucket, clock};
 
@@ -128,6 +129,9 @@ pub async fn open<D: Document>(place: &Place, config: &SdkConfig) -> Result<Curr
 async fn read_version(bucket: &str, key: &str, version: &str) -> Result<String, Cause> {
     let options = GetOptions { version: Some(version.to_owned()), ..GetOptions::default() };
     let found = bucket::open(bucket)?.get_opts(&Path::parse(key)?, options).await?;
+    if found.meta.size > MOST_BYTES as u64 {
+        return Err(format!("has {} bytes; a document may have {MOST_BYTES} at most", found.meta.size).into());
+    }
     Ok(String::from_utf8(found.bytes().await?.to_vec())?)
 }
 

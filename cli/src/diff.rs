@@ -25,6 +25,7 @@ use shared::legible::grouped;
 use shared::operation::Operation;
 use shared::ports::Force;
 use shared::retention::{Retention, Verdict};
+use shared::source_text::BYTE_ORDER_MARK;
 use shared::sweep::Prognosis;
 use shared::time::timestamp;
 
@@ -210,6 +211,7 @@ impl Both<'_> {
         for (nth, line) in (1..).zip(BufReader::new(file).lines()) {
             let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("{name}:{nth}: {error}"));
             let line = line.map_err(|error| wrong(&error))?;
+            let line = line.strip_prefix(BYTE_ORDER_MARK).filter(|_| nth == 1).unwrap_or(&line);
             if line.trim().is_empty() {
                 continue;
             }

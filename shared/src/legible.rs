@@ -1,11 +1,24 @@
 //! Words for people: texts from outside that steer nothing, numbers that can be read, and lengths of time.
 
-/// Whether a character steers a terminal, turns the direction of writing, or has no width.
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+/// Whether a character steers a terminal, turns the direction of writing, or cannot be seen: Unicode's controls,
+/// format characters, line and paragraph separators, and what it calls default ignorable.
 pub fn hides(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    if letter.is_ascii() {
+        return letter.is_ascii_control();
+    }
+    match letter.general_category() {
+        GeneralCategory::Control
+        | GeneralCategory::Format
+        | GeneralCategory::LineSeparator
+        | GeneralCategory::ParagraphSeparator => true,
+        // Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt) that is of another category.
+        _ => matches!(letter,
+            '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2065}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+            | '\u{e0000}'..='\u{e0fff}'),
+    }
 }
 
 /// A text from outside, on one line and harmless.
@@ -48,7 +61,8 @@ mod tests {
     fn nothing_from_outside_steers_a_terminal() {
         assert_eq!(shown("a\u{1b}[31mb\r\n\u{9b}c\u{7f}"), "a\\u{1b}[31mb\\u{d}\\u{a}\\u{9b}c\\u{7f}");
         assert_eq!(shown("gpj\u{202e}exe\u{200b}"), "gpj\\u{202e}exe\\u{200b}");
-        assert_eq!(shown("Grüße, 東京 😀"), "Grüße, 東京 😀");
+        assert_eq!(shown("a\u{3164}b\u{fe0f}\u{e0020}\u{e0101}"), "a\\u{3164}b\\u{fe0f}\\u{e0020}\\u{e0101}");
+        assert_eq!(shown("Grüße, 東京 😀 βόλτα"), "Grüße, 東京 😀 βόλτα");
         for letter in ('\0'..=char::MAX).filter(|letter| letter.is_control()) {
             assert!(!shown(&letter.to_string()).contains(letter), "{letter:?}");
         }

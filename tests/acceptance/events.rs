@@ -17,7 +17,7 @@ use shared::lane::Lanes;
 use shared::ports::Cause;
 use shared::retention::Retention;
 use shared::sweep::{CallRate, SweepId};
-use tests::{Call, FakeSchedules, Fault, JobSetup};
+use tests::{Call, Fault, JobSetup};
 
 use crate::api::sweep_schedules;
 use crate::stage::{Stage, now};

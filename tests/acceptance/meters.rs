@@ -16,11 +16,10 @@ use shared::meter;
 use shared::operation::Operation;
 use shared::ports::Cause;
 use shared::retention::Retention;
-use shared::sweep::{DeleteExpired, SliceTime};
 use tests::Fault;
 
 use crate::api::{FORCE, NOBODY, OPERATOR};
-use crate::stage::{Stage, days_ago, now};
+use crate::stage::{Stage, now};
 use crate::sweep_stage::{DUE, Sweeps, staged};
 
 /// What was counted, in the order of name and labels.

@@ -12,7 +12,6 @@ use shared::api::{ApiError, ApiResponse, CallerIdentity, ErrorCode, permit, prin
 use shared::document::Current;
 use shared::guard::Caller;
 use shared::lane::{LaneName, Lanes, told};
-use shared::operation::Operation;
 use shared::ports::{Cause, SliceQueue, chain};
 use shared::sweep::{StartError, Starter, Trigger};
 

@@ -14,8 +14,11 @@ use super::{
 use crate::execution::Status;
 use crate::operation::Operation;
 use crate::ports::Force;
-use crate::source_text::{Problem, Problems, line_of};
+use crate::source_text::{LegibleText, Problem, Problems, line_of, not_toml};
 use crate::time;
+
+/// How many cases the lists of one case may stand for.
+const MOST_SITUATIONS: usize = 100_000;
 
 /// What came of the cases of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +36,13 @@ pub struct CasesRun {
 /// # Errors
 /// When the file cannot be read as cases.
 pub fn run(policy: &AccessPolicy, file: &str, text: &str) -> Result<CasesRun, Problems> {
+    let text = LegibleText::of(file, text)?.as_str();
     let at = |offset: usize, message: String| Problem {
         file: file.to_owned(),
         line: Some(line_of(text, offset)),
         message,
     };
-    let parsed: File = toml::from_str(text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start);
-        Problems::from(at(offset, error.message().to_owned()))
-    })?;
+    let parsed: File = toml::from_str(text).map_err(|error| not_toml(file, text, &error))?;
     let mut run = CasesRun { cases: 0, failures: Vec::new(), deciding: BTreeSet::new() };
     let mut problems = Vec::new();
     for case in &parsed.case {
@@ -211,6 +212,11 @@ enum Wish<'a> {
 impl Case {
     /// Every combination of the lists' values.
     fn situations(&self) -> Result<Vec<Situation<'_>>, String> {
+        if self.combinations() > MOST_SITUATIONS {
+            return Err(format!(
+                "its lists stand for more than {MOST_SITUATIONS} cases; write several cases"
+            ));
+        }
         let terms = self.terms()?;
         let mut situations = Vec::new();
         for principal in self.principals()? {
@@ -223,6 +229,29 @@ impl Case {
             }
         }
         if situations.is_empty() { Err("has an empty list".to_owned()) } else { Ok(situations) }
+    }
+
+    /// How many cases its lists stand for at most.
+    fn combinations(&self) -> usize {
+        let many = |list: Option<usize>| list.unwrap_or(1).max(1);
+        let lists = [
+            many(self.group.as_ref().map(|list| list.as_slice().len())),
+            many(self.sweeper.as_ref().map(|list| list.as_slice().len())),
+            many(self.status.as_ref().map(|list| list.as_slice().len())),
+            many(self.now.as_ref().map(|list| list.as_slice().len())),
+            self.action.as_slice().len(),
+            self.sweep.as_slice().len(),
+            self.on.as_slice().len(),
+            self.hypothetical.as_slice().len(),
+            self.force.as_slice().len(),
+            self.has_expected_version.as_slice().len(),
+            self.dry_run.as_slice().len(),
+            self.archived.as_slice().len(),
+            self.past_retention.as_slice().len(),
+            self.releases_plan.as_slice().len(),
+            self.lane.as_slice().len(),
+        ];
+        lists.into_iter().fold(1, |product, list| product.saturating_mul(list))
     }
 
     fn principals(&self) -> Result<Vec<Principal>, String> {

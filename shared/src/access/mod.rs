@@ -3,7 +3,9 @@
 pub mod cases;
 mod facts;
 mod hypothetical;
+mod limits;
 mod needs;
+mod parts;
 mod policy;
 mod precompiled;
 mod repeated;

@@ -2,21 +2,30 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision as CedarDecision, Effect, Entities, Entity, EntityUid,
-    Policy, PolicyId, PolicySet, Request, Schema, ValidationMode, Validator,
+    Policy, PolicyId, PolicySet, Request, Schema, ValidationMode, ValidationWarning, Validator,
 };
 use jiff::Timestamp;
 use miette::Diagnostic;
 
 use super::facts::{ExecutionFacts, FactsError, Terms};
+use super::limits::{Place, places};
 use super::needs::{Needs, Outline, needs};
 use super::precompiled::Precompiled;
 use super::repeated::{Premises, Repeated};
+use super::unmet::Explainer;
 use super::{DecidingPolicy, Decision, ExecutionAction, Explanation, Principal, Refusal, ServiceAction};
 use crate::digest;
-use crate::source_text::{Problem, Problems, line_of};
+use crate::source_text::{LegibleText, Problem, Problems, line_of, wrong_in_name};
+
+/// How long an `@id` may be, in characters. It is a dimension of a metric, too.
+const LONGEST_ID: usize = 128;
+
+/// How long a `@reason` may be, in characters. A refusal's message has those of all that forbid.
+const LONGEST_REASON: usize = 1000;
 
 const SHIPPED_FILE: &str = "policies/access.cedar";
 pub(super) const SHIPPED_POLICIES: &str = include_str!("../../../policies/access.cedar");
@@ -33,6 +42,8 @@ pub struct AccessPolicy {
     name_executions: bool,
     authorizer: Authorizer,
     repeated: Repeated,
+    /// What explains refusals, made at the first of them.
+    explainer: OnceLock<Explainer>,
     source: String,
     digest: String,
 }
@@ -51,19 +62,27 @@ impl AccessPolicy {
     }
 
     /// Parses and validates policies strictly against the shipped schema: a warning counts as
-    /// an error, and each policy must have an `@id` of its own and a `@reason`.
+    /// an error, and each policy must have an `@id` of its own and a `@reason`. Every text of policies comes in here.
     ///
     /// # Errors
     /// Every problem found, with its line.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let (schema, _) = Schema::from_cedarschema_str(SHIPPED_SCHEMA)
             .map_err(|error| problem("policies/access.cedarschema", SHIPPED_SCHEMA, &error))?;
+        let text = LegibleText::of(file, text)?.as_str();
+        let places = places(file, text)?;
         let parsed: PolicySet = text.parse().map_err(|error| problem(file, text, &error))?;
-        let (policies, named) = named(file, text, &parsed)?;
+        let (policies, named, places) = named(file, text, &parsed, &places)?;
 
         let found = Validator::new(schema).validate(&policies, ValidationMode::Strict);
-        let errors = found.validation_errors().map(|error| problem(file, text, error));
-        let warnings = found.validation_warnings().map(|warning| problem(file, text, warning));
+        // What Cedar says of a scope has no place.
+        let at = |id: &PolicyId, problem: Problem| {
+            let place = places.get(id).map(|place| place.unusual_ids.first().unwrap_or(&place.start));
+            Problem { line: problem.line.or(place.map(|place| line_of(text, *place))), ..problem }
+        };
+        let errors = found.validation_errors().map(|error| at(error.policy_id(), problem(file, text, error)));
+        let warnings = found.validation_warnings().filter(|warning| !is_of_legal_text(warning));
+        let warnings = warnings.map(|warning| at(warning.policy_id(), problem(file, text, warning)));
         Problems::none_or(errors.chain(warnings).collect())?;
 
         Ok(Self::new(file, digest::of([SHIPPED_SCHEMA, text]), policies, named))
@@ -78,6 +97,7 @@ impl AccessPolicy {
             named,
             authorizer: Authorizer::new(),
             repeated: Repeated::default(),
+            explainer: OnceLock::new(),
             source: source.to_owned(),
             digest,
         }
@@ -215,6 +235,11 @@ impl AccessPolicy {
         &self.policies
     }
 
+    /// What explains its refusals.
+    pub(super) fn explainer(&self) -> &Explainer {
+        self.explainer.get_or_init(|| Explainer::of(self))
+    }
+
     /// Its permits, in the order of their ids.
     pub(super) fn permits(&self) -> impl Iterator<Item = &Policy> {
         let policies = self.named.keys().filter_map(|id| self.policies.policy(id));
@@ -260,14 +285,17 @@ impl Named {
     }
 }
 
-/// The policies under their `@id`s, and what is kept of each.
-fn named(
+/// The policies under their `@id`s, what is kept of each, and where each stands.
+type NamedPolicies<'p> = (PolicySet, BTreeMap<PolicyId, Named>, BTreeMap<PolicyId, &'p Place>);
+
+fn named<'p>(
     file: &str,
     text: &str,
     parsed: &PolicySet,
-) -> Result<(PolicySet, BTreeMap<PolicyId, Named>), Problems> {
+    places: &'p [Place],
+) -> Result<NamedPolicies<'p>, Problems> {
     let mut policies = PolicySet::new();
-    let mut kept = BTreeMap::new();
+    let (mut kept, mut kept_places) = (BTreeMap::new(), BTreeMap::new());
     let mut problems = Vec::new();
     if parsed.templates().next().is_some() {
         let message = "has a template with a slot; write the principal and resource out".to_owned();
@@ -277,21 +305,22 @@ fn named(
         let message = "has no policy, so nothing would ever be allowed".to_owned();
         problems.push(Problem { file: file.to_owned(), line: None, message });
     }
-    let code = without_comments(text);
-    let mut from = 0;
-    for policy in in_order(parsed) {
-        let source = without_comments(&policy.to_string());
-        let source = source.trim();
-        let found = code.get(from..).and_then(|rest| rest.find(source)).map(|place| from + place);
-        let line = found.map(|offset| line_of(text, offset));
-        from = found.map_or(from, |offset| offset + source.len());
+    for (policy, place) in in_order(parsed).into_iter().zip(places) {
+        let line = Some(line_of(text, place.start));
         let mut report = |message: String| problems.push(Problem { file: file.to_owned(), line, message });
         let given = |key| policy.annotation(key).filter(|value| !value.trim().is_empty());
-        let (Some(id), Some(_)) = (given("id"), given("reason")) else {
+        let (Some(id), Some(reason)) = (given("id"), given("reason")) else {
             report("a policy needs @id(\"...\") and @reason(\"...\"), both with a text".to_owned());
             continue;
         };
+        for (of, told, most) in [
+            ("@id".to_owned(), id, LONGEST_ID),
+            (format!("@reason of policy `{id}`"), reason, LONGEST_REASON),
+        ] {
+            wrong_in_name(told, most).into_iter().for_each(|wrong| report(format!("{of} {wrong}")));
+        }
         let id = PolicyId::new(id);
+        kept_places.insert(id.clone(), place);
         if policies.add(policy.new_id(id.clone())).is_err() {
             report(format!("@id(\"{id}\") is used twice; give each policy an id of its own"));
         }
@@ -301,26 +330,13 @@ fn named(
         }
     }
     Problems::none_or(problems)?;
-    Ok((policies, kept))
+    Ok((policies, kept, kept_places))
 }
 
-/// The text with blanks for comments, so that what is commented out is not taken for a policy.
-fn without_comments(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let (mut in_text, mut in_comment, mut escaped) = (false, false, false);
-    let mut rest = text.chars().peekable();
-    while let Some(character) = rest.next() {
-        in_comment =
-            character != '\n' && (in_comment || !in_text && character == '/' && rest.peek() == Some(&'/'));
-        if in_comment {
-            code.extend(std::iter::repeat_n(' ', character.len_utf8()));
-            continue;
-        }
-        in_text = in_text != (character == '"' && !escaped);
-        escaped = in_text && character == '\\' && !escaped;
-        code.push(character);
-    }
-    code
+/// Whether a warning is about a text of a condition whose letters are of several scripts. Tags are written by people
+/// in their own, beside Latin letters; ids of entities are held to one script, and are warned of by other names.
+fn is_of_legal_text(warning: &ValidationWarning) -> bool {
+    matches!(warning, ValidationWarning::MixedScriptString(_))
 }
 
 /// The policies as they stand in their file: Cedar numbers them as it reads.
@@ -342,22 +358,4 @@ fn problem<E: Diagnostic>(file: &str, text: &str, error: &E) -> Problem {
         message = format!("{message} ({help})");
     }
     Problem { file: file.to_owned(), line, message }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comments_are_blanked_byte_by_byte_and_nothing_else_is() {
-        let check = |text: &str, code: &str| assert_eq!(without_comments(text), code, "{text}");
-        check("a // b\nc", "a     \nc");
-        check("// \u{fc}\n// d\ne", "     \n    \ne");
-        check("a / b /", "a / b /");
-        check("a \"// b\" // c", "a \"// b\"     ");
-        check("a \"b\n// c\" // d", "a \"b\n// c\"     ");
-        check(r#""a\" // b" // c"#, r#""a\" // b"     "#);
-        check(r#""a\\" // b"#, r#""a\\"     "#);
-        check(r#"\" // b"#, r#"\" // b"#);
-    }
 }

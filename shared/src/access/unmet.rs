@@ -1,20 +1,23 @@
 //! Which condition of a permit was not met, where no policy permits: said to explain a refusal,
 //! when the decision is made and cannot change any more.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use cedar_policy::{Authorizer, Decision as CedarDecision, Policy, PolicySet};
+use cedar_policy::{AuthorizationError, Authorizer, Expression, Policy, PolicyId, PolicySet, Response};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::facts::FactsError;
 use super::needs::names_attribute;
+use super::parts::Parts;
 use super::policy::Question;
 use super::{
     AccessPolicy, DecidingPolicy, Decision, ExecutionAction, ExecutionFacts, Principal, Refusal,
     ServiceAction, Terms,
 };
+use crate::legible::shown;
 
 /// The facts that people and devices wrote by hand. Tags are such facts too.
 const WRITTEN: [&str; 3] = ["statusDetails", "thingAttributes", "thingGroups"];
@@ -115,25 +118,104 @@ fn unmet(
             return Vec::new();
         }
     };
-    let explain = |policy: &Policy| {
-        let unmet = unmet_of(policy, access, &question);
-        unmet.unwrap_or_else(|error| {
-            tracing::debug!(policy = %policy.id(), %error, "a permit's part in a refusal is not explained");
-            None
-        })
-    };
-    access.permits().filter_map(explain).collect()
+    access.explainer().unmet(access, &question)
 }
 
-fn unmet_of(
-    policy: &Policy,
-    access: &AccessPolicy,
-    question: &Question,
-) -> Result<Option<UnmetPermit>, Unexplained> {
-    let permit = Permit::of(policy)?;
-    let Some(conjunct) = permit.unmet(question)? else { return Ok(None) };
-    let DecidingPolicy { id, reason } = access.deciding(policy.id());
-    Ok(Some(UnmetPermit { id, reason, condition: condition(conjunct)? }))
+/// What a set's permits lack is found by these: the scopes of all, and the conditions of each, as policies.
+///
+/// An explanation evaluates the scope of each permit once, and of those that fit each condition once, after the two
+/// that a permit stands on otherwise. So it costs at most three times what the set's dearest decision does.
+#[derive(Debug, Default)]
+pub(super) struct Explainer {
+    scopes: PolicySet,
+    permits: BTreeMap<PolicyId, Vec<Conjunct>>,
+    /// The conditions of each permit, by their numbers.
+    conjuncts: BTreeMap<PolicyId, PolicySet>,
+}
+
+/// A condition of a permit.
+#[derive(Debug)]
+struct Conjunct {
+    id: PolicyId,
+    text: String,
+    names_principal: bool,
+    names_written: bool,
+}
+
+impl Explainer {
+    /// Takes the permits of a set apart. A permit for which that fails is left out of explanations.
+    pub(super) fn of(access: &AccessPolicy) -> Self {
+        let mut explainer = Self::default();
+        for permit in access.permits() {
+            if let Err(error) = explainer.add(permit) {
+                tracing::debug!(policy = %permit.id(), %error, "a permit's part in refusals is not explained");
+            }
+        }
+        explainer
+    }
+
+    fn add(&mut self, permit: &Policy) -> Result<(), Unexplained> {
+        let text = permit.to_string();
+        let parts =
+            Parts::of(&text).ok_or_else(|| Unexplained::new("a policy is printed in an unknown form"))?;
+        let mut all = PolicySet::new();
+        let mut conjuncts = Vec::new();
+        for (number, text) in parts.conjuncts.into_iter().enumerate() {
+            let id = PolicyId::new(number.to_string());
+            let written = format!("permit(principal, action, resource) when {{ {text}\n}};");
+            let policy = Policy::parse(Some(id.clone()), written).map_err(Unexplained::new)?;
+            let json = policy.to_json().map_err(Unexplained::new)?;
+            let json = json.get("conditions").unwrap_or(&Value::Null);
+            let (names_principal, names_written) = (names_principal(json), names_written(json));
+            all.add(policy).map_err(Unexplained::new)?;
+            conjuncts.push(Conjunct { id, text, names_principal, names_written });
+        }
+        let scope = Policy::parse(Some(permit.id().clone()), format!("{};", parts.scope))
+            .map_err(Unexplained::new)?;
+        self.scopes.add(scope).map_err(Unexplained::new)?;
+        self.permits.insert(permit.id().clone(), conjuncts);
+        self.conjuncts.insert(permit.id().clone(), all);
+        Ok(())
+    }
+
+    /// What those permits lack that are meant for the one who asks, and for what is asked.
+    fn unmet(&self, access: &AccessPolicy, question: &Question) -> Vec<UnmetPermit> {
+        let fitting = ask(&self.scopes, question);
+        let fitting: BTreeSet<_> = fitting.diagnostics().reason().collect();
+        let unmet =
+            self.permits.iter().filter(|(id, _)| fitting.contains(id)).filter_map(|(id, conjuncts)| {
+                let unmet = first_unmet(conjuncts, self.conjuncts.get(id)?, question)?;
+                let DecidingPolicy { id, reason } = access.deciding(id);
+                Some(UnmetPermit { id, reason, condition: unmet.shown()? })
+            });
+        unmet.collect()
+    }
+}
+
+/// The first condition that is not met; none where one that names the principal is not, or where one before it
+/// cannot be evaluated.
+fn first_unmet<'c>(conjuncts: &'c [Conjunct], all: &PolicySet, question: &Question) -> Option<&'c Conjunct> {
+    let answer = ask(all, question);
+    let met: BTreeSet<_> = answer.diagnostics().reason().collect();
+    let failed: BTreeSet<_> = answer.diagnostics().errors().map(failed).collect();
+    let fits = conjuncts
+        .iter()
+        .filter(|conjunct| conjunct.names_principal)
+        .all(|conjunct| met.contains(&conjunct.id));
+    let first = conjuncts.iter().find(|conjunct| !met.contains(&conjunct.id))?;
+    (fits && !failed.contains(&first.id)).then_some(first)
+}
+
+fn failed(error: &AuthorizationError) -> &PolicyId {
+    match error {
+        AuthorizationError::PolicyEvaluationError(error) => error.policy_id(),
+    }
+}
+
+fn ask(policies: &PolicySet, question: &Question) -> Response {
+    #[cfg(test)]
+    tests::EVALUATED.with(|evaluated| evaluated.set(evaluated.get() + policies.num_of_policies()));
+    Authorizer::new().is_authorized(&question.request, policies, &question.entities)
 }
 
 /// Why a permit cannot be explained. The decision stands all the same.
@@ -147,96 +229,15 @@ impl Unexplained {
     }
 }
 
-/// A permit in Cedar's JSON form: its scope, and its conditions in the order of evaluation.
-#[derive(Debug)]
-struct Permit {
-    scope: Map<String, Value>,
-    conjuncts: Vec<Value>,
-}
-
-impl Permit {
-    fn of(policy: &Policy) -> Result<Self, Unexplained> {
-        let Value::Object(mut scope) = policy.to_json().map_err(Unexplained::new)? else {
-            return Err(Unexplained::new("Cedar's JSON form of a policy is no object"));
-        };
-        scope.remove("annotations");
-        let mut conjuncts = Vec::new();
-        let clauses = scope.remove("conditions");
-        for clause in clauses.as_ref().and_then(Value::as_array).into_iter().flatten() {
-            match (clause.get("kind").and_then(Value::as_str), clause.get("body")) {
-                (Some("when"), Some(body)) => conjuncts.extend(split(body, "&&").into_iter().cloned()),
-                // Not (a or b) is not a and not b; nothing else of a negation comes apart.
-                (Some("unless"), Some(body)) => conjuncts.extend(split(body, "||").into_iter().map(not)),
-                _ => return Err(Unexplained::new("Cedar's JSON form has a clause of an unknown kind")),
-            }
+impl Conjunct {
+    /// The condition as Cedar writes it, or none where it may not be told; nothing at all where Cedar cannot say.
+    fn shown(&self) -> Option<Option<String>> {
+        if self.names_written {
+            return Some(None);
         }
-        Ok(Self { scope, conjuncts })
+        let expression: Expression = self.text.parse().ok()?;
+        Some(Some(shown(&expression.to_string())))
     }
-
-    /// The first condition that is not met, if the permit is meant for the one who asks, and for
-    /// what is asked.
-    fn unmet(&self, question: &Question) -> Result<Option<&Value>, Unexplained> {
-        if !self.holds(None, question)? {
-            return Ok(None);
-        }
-        for conjunct in self.conjuncts.iter().filter(|conjunct| names_principal(conjunct)) {
-            if !self.holds(Some(conjunct), question)? {
-                return Ok(None);
-            }
-        }
-        for conjunct in &self.conjuncts {
-            if !self.holds(Some(conjunct), question)? {
-                return Ok(Some(conjunct));
-            }
-        }
-        Err(Unexplained::new("no policy permits it, and every condition is met"))
-    }
-
-    /// Whether Cedar permits it by this scope with this condition, or with none.
-    fn holds(&self, conjunct: Option<&Value>, question: &Question) -> Result<bool, Unexplained> {
-        let policy = permit(self.scope.clone(), conjunct)?;
-        let policies = PolicySet::from_policies([policy]).map_err(Unexplained::new)?;
-        let response = Authorizer::new().is_authorized(&question.request, &policies, &question.entities);
-        match response.diagnostics().errors().next() {
-            Some(error) => Err(Unexplained::new(error)),
-            None => Ok(response.decision() == CedarDecision::Allow),
-        }
-    }
-}
-
-/// A condition as text, or none where it may not be told.
-fn condition(conjunct: &Value) -> Result<Option<String>, Unexplained> {
-    if names_written(conjunct) {
-        return Ok(None);
-    }
-    let scope = ["principal", "action", "resource"].map(|part| (part, json!({ "op": "All" })));
-    let scope = scope.into_iter().chain([("effect", json!("permit"))]);
-    let scope = scope.map(|(name, value)| (name.to_owned(), value)).collect();
-    let printed = permit(scope, Some(conjunct))?.to_string();
-    let text = printed.strip_prefix("permit(principal, action, resource) when { ");
-    let text = text.and_then(|rest| rest.strip_suffix(" };"));
-    let text = text.ok_or_else(|| Unexplained::new("Cedar prints a policy in an unknown form"))?;
-    Ok(Some(text.to_owned()))
-}
-
-fn permit(mut scope: Map<String, Value>, conjunct: Option<&Value>) -> Result<Policy, Unexplained> {
-    let conditions: Vec<_> =
-        conjunct.map(|body| json!({ "kind": "when", "body": body })).into_iter().collect();
-    scope.insert("conditions".to_owned(), Value::Array(conditions));
-    Policy::from_json(None, Value::Object(scope)).map_err(Unexplained::new)
-}
-
-/// The operands of an operator that stands topmost, in the order of evaluation.
-fn split<'a>(expression: &'a Value, operator: &str) -> Vec<&'a Value> {
-    let operands = expression.get(operator);
-    match operands.and_then(|operands| Some((operands.get("left")?, operands.get("right")?))) {
-        Some((left, right)) => [split(left, operator), split(right, operator)].concat(),
-        None => vec![expression],
-    }
-}
-
-fn not(expression: &Value) -> Value {
-    json!({ "!": { "arg": expression } })
 }
 
 fn names_principal(expression: &Value) -> bool {

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod judge;
+mod limits;
 mod parse;
 mod parse_scope;
 mod pattern;

@@ -13,7 +13,7 @@ use super::scope::Scope;
 use super::{ArchiveKind, Breaker, Hundredths, Limit, Retention, Rule, Terms};
 use crate::digest;
 use crate::execution::Status;
-use crate::source_text::{Problem, Problems, line_of};
+use crate::source_text::{LegibleText, Problem, Problems, line_of, not_toml};
 use crate::time::{self, DurationError, Units};
 
 /// What rules and the default say.
@@ -44,11 +44,11 @@ impl Retention {
     /// # Errors
     /// Every problem found, with its line and the remedy.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
+        let text = LegibleText::of(file, text)?.as_str();
         let mut reader = Reader { file, text, problems: Vec::new() };
-        let parsed = DeTable::parse(text).map_err(|error| {
-            let line = error.span().map(|span| line_of(text, span.start));
-            Problem { file: file.to_owned(), line, message: error.message().to_owned() }
-        })?;
+        let parsed = DeTable::parse(text).map_err(|error| not_toml(file, text, &error))?;
+        reader.limits(parsed.get_ref());
+        Problems::none_or(std::mem::take(&mut reader.problems))?;
         let draft = reader.retention(parsed.get_ref());
         Problems::none_or(reader.problems)?;
         // A draft is missing only where a problem was reported.

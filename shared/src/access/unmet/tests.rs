@@ -2,8 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Effect, Policy, PolicySet};
 use jiff::SignedDuration;
+use serde_json::json;
 
 use super::*;
+use crate::access::limits::{DEEPEST, MOST_OPERATORS};
 use crate::access::{AskedFacts, User};
 use crate::execution::{Execution, ExecutionRow, Job, JobFacts, Status};
 use crate::ids::{ExecutionNumber, JobId, ThingName, Version};
@@ -401,5 +403,76 @@ impl Answers {
         let access = self.0.entry(policies.to_owned());
         let access = access.or_insert_with(|| AccessPolicy::parse("one.cedar", policies).unwrap());
         matches!(scene.ask(access).0, Decision::Allow(_))
+    }
+}
+
+thread_local! {
+    /// How many policies were evaluated to explain refusals.
+    pub(super) static EVALUATED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// A permit with as many terms as it may have has had its conditions evaluated anew for each before, at 13 s of a
+/// processor for a thousand of them.
+#[test]
+fn an_explanation_evaluates_each_scope_and_each_condition_once() {
+    let all = vec!["resource.jobContinuous"; 90];
+    for (condition, evaluated) in [
+        (all.join(" || "), 1 + 1),
+        (format!("context.force && {}", vec!["resource.jobRetries"; 50].join(" && ")), 1 + 51),
+    ] {
+        let text = permit("p", &format!("when {{ {condition} }}"));
+        let access = AccessPolicy::parse("p.cedar", &text).unwrap();
+        EVALUATED.set(0);
+        let (decision, unmet) = SCENE.ask(&access);
+        assert_eq!((decision, unmet.len()), (Decision::Deny(Refusal::NoPermit), 1));
+        assert_eq!(EVALUATED.get(), evaluated);
+    }
+    // Of permits for others only the scopes are.
+    let other = |nth| {
+        let head = format!("permit (principal in Jobwarden::Group::\"g{nth}\", {CANCEL}, resource)");
+        policy(&format!("p{nth}"), &head, "when { context.force && resource.jobRetries }")
+    };
+    let access = AccessPolicy::parse("p.cedar", &(0..100).map(other).collect::<String>()).unwrap();
+    EVALUATED.set(0);
+    SCENE.ask(&access);
+    assert_eq!(EVALUATED.get(), 100);
+}
+
+/// Cedar follows all of these by recursion. The main thread of a function has 8 MiB, and these are read, decided by
+/// and explained in a quarter of that: see docs/decisions/2026-12-01-limits-of-documents.md.
+#[test]
+fn what_is_within_the_limits_survives_a_stack_of_two_mebibytes() {
+    let around = |left: &str, within: &str, right: &str, times: usize| {
+        format!("{}{within}{}", left.repeat(times), right.repeat(times))
+    };
+    let (deep, many) = (DEEPEST - 1, MOST_OPERATORS - 4);
+    let conditions = [
+        around("(", "context.force", ")", deep),
+        around("!!!!(", "context.force", ")", deep),
+        around("if !context.force then ", "context.force", " else true", deep),
+        around("if context.force then true else ", "context.force", "", deep),
+        around("if !context.force then (", "context.force", ") else true", deep / 2),
+        format!("{} == [[]]", around("[", "context.force", "]", deep).replace("context.force", "")),
+        around("[true].contains(", "context.force", ")", deep),
+        around("{a: ", "context.force", "}.a", deep),
+        format!("{}context.force", "context.force || ".repeat(many / 2 - 1)),
+        format!("{}context.force", "!context.force && ".repeat(many / 3 - 1)),
+        format!("1{} < resource.executionNumber", " + 0".repeat(many - 2)),
+        format!("context.now{} < context.now", ".offset(duration(\"1h\"))".repeat(many - 4)),
+        around("(", &format!("{}context.force", "context.force || ".repeat(many / 2 - 1)), ")", deep),
+        around("(context.force || ", "context.force", ")", deep),
+    ];
+    for condition in conditions {
+        let text = permit("p", &format!("when {{ {condition} }}"));
+        let read = move || {
+            let access = AccessPolicy::parse("p.cedar", &text);
+            access.map(|access| SCENE.ask(&access)).map_err(|problems| (text, problems))
+        };
+        let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap();
+        // What is impossible by its types is refused by the validator, which has followed it as far.
+        match thread.join().unwrap() {
+            Ok((decision, _)) => assert_eq!(decision, Decision::Deny(Refusal::NoPermit), "{condition}"),
+            Err((_, problems)) => assert!(!problems.to_string().contains("more than"), "{problems}"),
+        }
     }
 }
