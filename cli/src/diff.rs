@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -25,14 +24,13 @@ use shared::legible::grouped;
 use shared::operation::Operation;
 use shared::ports::Force;
 use shared::retention::{Retention, Verdict};
-use shared::source_text::BYTE_ORDER_MARK;
 use shared::sweep::Prognosis;
 use shared::time::timestamp;
 
 use crate::connection::Connection;
 use crate::failure::{Exit, Failure};
 use crate::policy::{self, Policies};
-use crate::records::{self, Part, Source};
+use crate::records::{self, Part, Source, numbered_lines};
 use crate::screen::{Paint, Screen, cell, count};
 
 /// What to compare, and by what.
@@ -208,10 +206,9 @@ impl Both<'_> {
         let name = fleet.display();
         let now = now.unwrap_or_else(aws::clock::now);
         let file = File::open(fleet).map_err(|error| Failure::usage(format!("{name}: {error}")))?;
-        for (nth, line) in (1..).zip(BufReader::new(file).lines()) {
+        for (nth, line) in numbered_lines(file) {
             let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("{name}:{nth}: {error}"));
             let line = line.map_err(|error| wrong(&error))?;
-            let line = line.strip_prefix(BYTE_ORDER_MARK).filter(|_| nth == 1).unwrap_or(&line);
             if line.trim().is_empty() {
                 continue;
             }

@@ -3,7 +3,7 @@
 //! Memory holds a few objects at a time, however large the archive is.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use shared::archive::Record;
 use shared::json;
 use shared::legible::shown;
+use shared::source_text::BYTE_ORDER_MARK;
 use shared::sweep::SweepId;
 
 use crate::connection::bucket_failed;
@@ -168,13 +169,24 @@ pub(crate) fn lines<T: DeserializeOwned>(name: &str, bytes: impl Read) -> Result
     let bytes: Box<dyn Read + '_> =
         if name.ends_with(".gz") { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) };
     let mut read = Vec::new();
-    for (nth, line) in (1..).zip(BufReader::new(bytes).lines()) {
+    for (nth, line) in numbered_lines(bytes) {
         let line = line.map_err(|error| unreadable(nth, &error))?;
         if !line.trim().is_empty() {
             read.push(json::object(line.as_bytes()).map_err(|error| unreadable(nth, &error))?);
         }
     }
     Ok(read)
+}
+
+/// The lines of a file, numbered from 1. A byte order mark in front of the first is no part of it.
+pub(crate) fn numbered_lines(file: impl Read) -> impl Iterator<Item = (usize, io::Result<String>)> {
+    (1..).zip(BufReader::new(file).lines()).map(|(number, line)| {
+        let line = line.map(|line| match line.strip_prefix(BYTE_ORDER_MARK) {
+            Some(rest) if number == 1 => rest.to_owned(),
+            Some(_) | None => line,
+        });
+        (number, line)
+    })
 }
 
 #[cfg(test)]
