@@ -99,9 +99,9 @@ def test_a_page_whose_blocks_are_one_session(run):
 
 
 def test_entries_that_no_page_needs(run):
-    (entry,) = elsewhere.entries("docs/configuration.md")
-    (stale,) = run("```sh\ntrue\n```\n", "docs/configuration.md")
-    assert stale == f"elsewhere.toml: docs/configuration.md does not run `{entry.run}` any more"
+    (entry,) = elsewhere.entries("docs/retention.md")
+    (stale,) = run("```sh\ntrue\n```\n", "docs/retention.md")
+    assert stale == f"elsewhere.toml: docs/retention.md does not run `{entry.run}` any more"
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_every_metric_of_an_alarm_is_one_that_is_counted(deployed):
         for name, alarm in of_type(deployed, "AWS::CloudWatch::Alarm").items()
         if text(alarm["Namespace"]).startswith("Jobwarden")
     }
-    assert len(ours) >= 12
+    assert len(ours) >= 11
     assert {name: metric for name, metric in ours.items() if metric not in known} == {}
     namespaces = {text(alarm["Namespace"]) for alarm in of_type(deployed, "AWS::CloudWatch::Alarm").values()}
     assert namespaces == {NAMESPACE, "AWS/SQS", "AWS/ApiGateway"}
@@ -83,7 +83,7 @@ def test_every_metric_of_the_dashboard_is_one_that_is_counted_and_all_of_them_ar
 def test_the_functions_count_into_the_namespace_that_is_watched(deployed):
     functions = of_type(deployed, "AWS::Lambda::Function")
     namespaces = {text(part["Environment"]["Variables"]["METRICS_NAMESPACE"]) for part in functions.values()}
-    assert (len(functions), namespaces) == (10, {NAMESPACE})
+    assert (len(functions), namespaces) == (9, {NAMESPACE})
 
 
 def sources() -> str:
