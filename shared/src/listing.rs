@@ -17,6 +17,7 @@ pub struct PagesSeen {
     tokens: Vec<u64>,
     /// Of every page that had rows: a sum over them, whatever their order.
     pages: Vec<u64>,
+    /// Sorted.
     last: Vec<u64>,
 }
 
@@ -64,17 +65,18 @@ impl PagesSeen {
 
     /// Whether a row stood on the page before: what came to the listing meanwhile has shifted it.
     pub fn stood_before(&self, row: u64) -> bool {
-        self.last.contains(&row)
+        self.last.binary_search(&row).is_ok()
     }
 
     /// A page has been gone through. Gives what follows it.
-    pub fn turn(&mut self, rows: Vec<u64>, next_token: Option<String>) -> NextPage {
+    pub fn turn(&mut self, mut rows: Vec<u64>, next_token: Option<String>) -> NextPage {
         if self.repeats(&rows) {
             return NextPage::Repeated;
         }
         if !rows.is_empty() {
             self.pages.push(sum_of(&rows));
         }
+        rows.sort_unstable();
         self.last = rows;
         let Some(token) = next_token else { return NextPage::End };
         let number = number_of(&token);

@@ -191,8 +191,9 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
             if cursor.listing.repeats(&numbers) {
                 break NextPage::Repeated;
             }
-            let stood_before = |row: &ExecutionRow| cursor.listing.stood_before(row_number(row));
-            page.items.retain(|item| !item.as_ref().is_ok_and(stood_before));
+            let mut of_rows = numbers.iter();
+            let mut stood_before = || of_rows.next().is_some_and(|row| cursor.listing.stood_before(*row));
+            page.items.retain(|item| item.is_err() || !stood_before());
             // Before anything of the page is counted: the slice may end here.
             let mut rows = page.items.iter().flatten();
             if facts.is_none() && rows.any(|row| !self.keeps(session.sweep.now, &listed, row)) {
