@@ -8,13 +8,15 @@ SHELL := bash
 PYTHON ?= python3
 # What `build` builds for: arm64 or x86_64. `sam deploy` has to be told the same.
 ARCHITECTURE ?= arm64
+# How many events `fuzz` sends to each function.
+RUNS ?= 10000000
 ENVIRONMENTS := $(PYTHON) dev/environments.py
 CLIENTS := .local/venv-clients/bin/python
 
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo up down test test-rust policy-test prove mutants bench test-e2e test-browser screenshots costs \
+.PHONY: help demo up down test test-rust policy-test prove mutants fuzz bench test-e2e test-browser screenshots costs \
 	costs-record sam-local check build sbom clean
 
 help: ## Say what there is
@@ -42,6 +44,9 @@ prove: ## Prove claims about the shipped access policy, for every request there 
 
 mutants: ## Change access, rules, plan and application in many small ways, and see that the tests notice (three hours)
 	@$(PYTHON) dev/mutants.py
+
+fuzz: ## Send ten million made-up events to each function (RUNS=10000000)
+	@FUZZ_RUNS=$(RUNS) $(PYTHON) dev/fast.py test --workspace --test fuzz -- --nocapture
 
 bench: ## Measure it beside its peers, on loopback; writes target/bench/results.json (QUICK=1: three minutes)
 	@$(PYTHON) dev/bench.py

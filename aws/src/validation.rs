@@ -29,6 +29,7 @@ pub fn validate<D: Document>(event: Value) -> Result<Value, Cause> {
     let asked = asked.map_err(|error| format!("the event is no validation of AWS AppConfig: {error}"))?;
     let Validation { application_id, configuration_profile_id, configuration_version, content } = asked;
     let source = format!("appconfig:{application_id}/{configuration_profile_id} {configuration_version}");
+    let source = source.escape_debug().to_string();
     let content = STANDARD.decode(content).map_err(|error| format!("{source}: is no base64: {error}"))?;
     let text = String::from_utf8(content).map_err(|error| format!("{source}: is no UTF-8: {error}"))?;
     let checked = D::parse(&source, &text);
@@ -92,6 +93,21 @@ mod tests {
     }
 
     /// Nothing permits anything, and no rule makes anything due: that is never meant.
+    #[test]
+    fn control_characters_in_the_names_of_an_event_are_escaped() {
+        let event = json!({
+            "applicationId": "abc\u{7f}1234",
+            "configurationProfileId": "def5678\u{1b}[31m",
+            "configurationVersion": "2\r\n",
+            "content": "[]",
+        });
+        let error = validate::<AccessPolicy>(event).unwrap_err().to_string();
+        assert!(
+            error.starts_with(r"appconfig:abc\u{7f}1234/def5678\u{1b}[31m 2\r\n: is no base64"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn an_empty_document_is_refused() {
         asked::<AccessPolicy>(b"").unwrap_err();

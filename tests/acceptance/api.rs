@@ -1,6 +1,5 @@
 //! The guarded operations as they are deployed, and who calls them.
 
-use aws::scheduled::{ScheduleArn, SweepSchedules};
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
 use cancel_execution::CancelExecution;
@@ -11,7 +10,6 @@ use shared::api::CallerIdentity;
 use shared::document::Current;
 use shared::execution::Status;
 use shared::guard::JobCache;
-use shared::operation::Operation;
 use tests::JobSetup;
 
 use crate::stage::{Stage, days_ago, now};
@@ -19,18 +17,6 @@ use crate::stage::{Stage, days_ago, now};
 pub(crate) const OPERATOR: &str = "arn:aws:sts::123456789012:assumed-role/jobwarden-operators/anna";
 pub(crate) const FORCE: &str = "arn:aws:sts::123456789012:assumed-role/jobwarden-force/fred";
 pub(crate) const NOBODY: &str = "arn:aws:sts::123456789012:assumed-role/jobwarden-nobody/mallory";
-
-/// The schedules of a stack named `jobwarden`, whose events are in `events/`.
-pub(crate) fn sweep_schedules() -> SweepSchedules {
-    let arn = |operation: Operation| {
-        let arn = format!("arn:aws:scheduler:eu-west-1:123456789012:schedule/default/jobwarden-{operation}");
-        ScheduleArn::parse(&arn, Some("eu-west-1")).unwrap()
-    };
-    SweepSchedules {
-        delete_expired: arn(Operation::DeleteExpired),
-        cancel_stale: arn(Operation::CancelStale),
-    }
-}
 
 impl Stage {
     /// A stage with the job `fw` and one execution of it on `pump`.

@@ -11,9 +11,10 @@ use shared::execution::Status;
 use shared::lane::Lanes;
 use start_sweep::StartSweep;
 
-use crate::api::{NOBODY, OPERATOR, api_event, sweep_schedules};
+use crate::api::{NOBODY, OPERATOR, api_event};
 use crate::log::Log;
 use crate::stage::{Stage, now};
+use crate::world::sweep_schedules;
 
 async fn start(stage: &Stage, access: AccessPolicy, caller: &str) -> Value {
     let function = StartSweep {

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
 
 use aws::validation::validate;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shared::access::AccessPolicy;
 use shared::api::CallerIdentity;
@@ -17,10 +16,10 @@ use shared::lane::Lanes;
 use shared::ports::Cause;
 use shared::retention::Retention;
 use shared::sweep::{CallRate, SweepId};
-use tests::{Call, Fault, JobSetup};
+use tests::{Call, Fault};
 
-use crate::api::sweep_schedules;
 use crate::stage::{Stage, now};
+use crate::world::{SampleWorld, events, read, sweep_schedules};
 
 const IOT: [&str; 8] = [
     "ListJobs",
@@ -33,43 +32,9 @@ const IOT: [&str; 8] = [
     "DeleteJobExecution",
 ];
 
-fn events() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")
-}
-
-fn read(name: &str) -> String {
-    fs::read_to_string(events().join(name)).unwrap()
-}
-
 /// The world of `world.toml`, and the objects of `bucket/`.
 async fn world() -> Stage {
-    let stage = Stage::new();
-    let world: toml::Table = toml::from_str(&read("world.toml")).unwrap();
-    for job in world["job"].as_array().unwrap() {
-        let id = job["id"].as_str().unwrap();
-        let created: Timestamp = job["created"].as_str().unwrap().parse().unwrap();
-        let tags = job.get("tags").and_then(|tags| tags.as_table()).into_iter().flatten();
-        let tags = tags.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned())).collect();
-        stage.iot.job(id, created, JobSetup { tags, ..JobSetup::default() });
-        for execution in job["executions"].as_array().unwrap() {
-            let status = Status::parse(execution["status"].as_str().unwrap()).unwrap();
-            stage.iot.execution(id, execution["thing"].as_str().unwrap(), status, created, created);
-        }
-    }
-    load(&stage, &events().join("bucket"), "").await;
-    stage
-}
-
-async fn load(stage: &Stage, directory: &Path, prefix: &str) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        let key = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
-        if path.is_dir() {
-            Box::pin(load(stage, &path, &format!("{key}/"))).await;
-        } else {
-            stage.bucket.place(&key, fs::read(&path).unwrap()).await;
-        }
-    }
+    SampleWorld::read().stage().await
 }
 
 /// Invokes a function as it is deployed.

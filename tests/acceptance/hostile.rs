@@ -15,10 +15,11 @@ use shared::operation::Operation;
 use start_sweep::StartSweep;
 use tests::JobSetup;
 
-use crate::api::{Answer, OPERATOR, api_event, cancel_event, sweep_schedules};
+use crate::api::{Answer, OPERATOR, api_event, cancel_event};
 use crate::log::Log;
 use crate::stage::{Stage, days_ago, now};
 use crate::sweep_stage::{Sweeps, things};
+use crate::world::sweep_schedules;
 
 /// What breaks out of a terminal, a line, JSON, Cedar, HTML, or a format, where it is not treated as text.
 fn hostile() -> Vec<String> {

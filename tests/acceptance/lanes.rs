@@ -19,9 +19,10 @@ use start_sweep::StartSweep;
 use tests::{FakeBucket, FakeExecution, FakeIot, FakeQueue, Fault, JobSetup, Script};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::api::{NOBODY, OPERATOR, api_event, sweep_schedules};
+use crate::api::{NOBODY, OPERATOR, api_event};
 use crate::stage::{Stage, days_ago, now};
 use crate::sweep_stage::{Sweeps, count, fleet, reissued, rule, staged, things, trigger};
+use crate::world::sweep_schedules;
 
 /// The lane `us`: another Region, with a script of its own.
 #[derive(Debug)]

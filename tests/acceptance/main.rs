@@ -46,3 +46,5 @@ mod sweep_faults;
 mod sweep_stage;
 mod sweep_terms;
 mod sweeps;
+#[cfg(feature = "functions")]
+mod world;

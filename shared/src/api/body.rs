@@ -170,8 +170,10 @@ pub(super) fn report<T>(parsed: Result<T, Violation>, violations: &mut Vec<Viola
     parsed.map_err(|violation| violations.push(violation)).ok()
 }
 
+/// The beginning of a reader's message, which may have the client's own text in it.
 fn cut(text: &str) -> String {
-    text.chars().take(200).collect()
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().take(200).map(shown).collect()
 }
 
 fn wrong_type(member: &'static str, wanted: &str, given: &str) -> Violation {

@@ -154,7 +154,10 @@ impl<I: ReadJobs, Q: SliceQueue, A: Act<I>> Worker<'_, I, Q, A> {
     /// sending, its next message was never sent; sending it once more does no harm.
     async fn already_taken(&self, sweep: &Sweep, message: &SliceMessage) -> Result<SliceEnd, SliceError> {
         info!(event = "slice_already_taken", sweep_id = %message.sweep_id, step = message.step, at = sweep.step);
-        if sweep.step == message.step + 1 && !sweep.status.is_final() && sweep.lease.is_none() {
+        if message.step.checked_add(1) == Some(sweep.step)
+            && !sweep.status.is_final()
+            && sweep.lease.is_none()
+        {
             let next = SliceMessage { step: sweep.step, sweep_id: message.sweep_id.clone() };
             self.send(&next, sweep.lane.as_ref()).await?;
         }
