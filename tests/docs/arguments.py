@@ -116,7 +116,12 @@ def parameters() -> dict[str, dict]:
 
 
 def wrong_parameter(name: str, value: str) -> str | None:
-    """Why CloudFormation would not take the value, as far as the template says."""
+    """Why CloudFormation would not take the value, as far as the template says. `sam` takes a value with blanks in
+    double quotes only, which it removes."""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    elif " " in value:
+        return f"`{name}` needs double quotes around a value with blanks"
     known = parameters().get(name)
     if known is None:
         return f"the template has no parameter `{name}`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
 
 import arguments
 import elsewhere
@@ -120,11 +121,13 @@ def test_entries_that_no_page_needs(run):
         ("sam deploy --parameter-overrides DryRun=no", "`DryRun` is one of true, false"),
         ("sam deploy --parameter-overrides DryRuns=true", "the template has no parameter `DryRuns`"),
         ("sam deploy --parameter-overrides Lanes=?", "`Lanes` has to match"),
+        ("sam deploy --parameter-overrides 'DeleteExpiredSchedule=\"rate(1 hour)\"'", None),
+        ("sam deploy --parameter-overrides 'DeleteExpiredSchedule=rate(1 hour)'", "needs double quotes"),
     ],
 )
 def test_arguments_of_what_is_not_run(call, told, tmp_path):
     environment = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "eu-west-1"}
-    wrong = arguments.wrong(call.split(), {**environment, "HOME": str(tmp_path)}, arguments.ROOT, is_run=False)
+    wrong = arguments.wrong(shlex.split(call), {**environment, "HOME": str(tmp_path)}, arguments.ROOT, is_run=False)
     assert (wrong is None) if told is None else (told in wrong)
 
 
