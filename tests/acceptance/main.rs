@@ -20,7 +20,6 @@ mod durations;
 #[cfg(feature = "functions")]
 mod events;
 #[cfg(feature = "functions")]
-#[cfg(feature = "functions")]
 mod facts;
 mod freshness;
 #[cfg(feature = "functions")]
@@ -36,8 +35,8 @@ mod meters;
 mod openapi;
 mod pages;
 mod races;
-#[cfg(feature = "functions")]
 mod repeated_listings;
+#[cfg(feature = "functions")]
 mod report_links;
 mod retire;
 mod stage;
