@@ -75,22 +75,6 @@ def call_loopback_tls(app: types.ModuleType) -> None:
     app.pin_request_origin = lambda source_ip, _secure: pin(source_ip, True)
 
 
-def authorize_schedules_in_their_group(iam_actions: types.ModuleType) -> None:
-    """Has rights on schedules compared with the group that a call names: the emulator takes all for the default's."""
-    resource_arn = iam_actions.extract_resource_arn
-
-    def in_its_group(service, method, path, headers, body, query_params, *where) -> str:
-        arn = resource_arn(service, method, path, headers, body, query_params, *where)
-        if service != "scheduler":
-            return arn
-        named = re.search(rb'"GroupName"\s*:\s*"([^"]+)"', body or b"")
-        given = (query_params or {}).get("groupName", "default")
-        group = named[1].decode() if named else given[0] if isinstance(given, list) else given
-        return arn.replace(":schedule/default/", f":schedule/{group}/")
-
-    iam_actions.extract_resource_arn = in_its_group
-
-
 def exit_with(parent: int) -> None:
     """Ends this process when the one that started it is gone."""
 
@@ -111,7 +95,6 @@ def main() -> None:
         exit_with(arguments.parent)
 
     from ministack import app
-    from ministack.core import iam_actions
     from ministack.services import iot
 
     clock = Clock(arguments.clock)
@@ -122,7 +105,6 @@ def main() -> None:
     iot.datetime = moved_datetime_class(clock)
 
     call_loopback_tls(app)
-    authorize_schedules_in_their_group(iam_actions)
 
     sys.argv = sys.argv[:1]
     app.main()
